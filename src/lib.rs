@@ -1,0 +1,10 @@
+//! `cvtrt`: from an exported CosyVoice model to verified, cached TensorRT engines, and from text to speech.
+//!
+//! Each module is a room with one subject; data moves from [`bundle`] to [`cli`]. `ARCHITECTURE.md` draws the way, and
+//! `tests/layers.rs` holds which room may use which.
+
+pub mod hint;
+pub mod ids;
+pub mod onnx;
+pub mod tensor;
+pub mod trt;

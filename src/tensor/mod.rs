@@ -1,0 +1,15 @@
+//! Dense tensors: element type, shape, and bytes on the host or on a device.
+//!
+//! This room knows where bytes are, and nothing of how a device is driven. Tensors are row-major and contiguous.
+
+mod dtype;
+mod owned;
+mod shape;
+mod view;
+
+pub use dtype::{DType, Element};
+pub use owned::Tensor;
+pub use shape::{Shape, ShapeError};
+pub use view::{
+    Bytes, BytesMut, DeviceBytes, DeviceBytesMut, Placement, TensorView, TensorViewMut, ViewError,
+};

@@ -1,0 +1,1 @@
+//! TensorRT through `dlopen`: loader, C++ shim, builder and runtime handles.
