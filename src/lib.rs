@@ -3,8 +3,10 @@
 //! Each module is a room with one subject; data moves from [`bundle`] to [`cli`]. `ARCHITECTURE.md` draws the way, and
 //! `tests/layers.rs` holds which room may use which.
 
+pub mod backend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod profile;
 pub mod tensor;
 pub mod trt;

@@ -1,1 +1,3 @@
+//! Entry point: parse, run, render the error, choose the exit code.
+
 fn main() {}
