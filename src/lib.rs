@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod bundle;
+pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
