@@ -5,11 +5,16 @@
 
 pub mod backend;
 pub mod bundle;
+pub mod cli;
+pub mod config;
+pub mod cuda;
 pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
 pub mod profile;
+pub mod setup;
+pub mod telemetry;
 pub mod tensor;
 pub mod trt;
 pub mod yaml;

@@ -193,6 +193,9 @@ impl Manifest {
         within("flow.guidance", flow.guidance, 0.0, 100.0)?;
         within("flow.look_ahead", count(flow.look_ahead), 0.0, 64.0)?;
         within("flow.chunk_tokens", count(flow.chunk_tokens), 1.0, 10_000.0)?;
+        if let Some(max_tokens) = flow.max_tokens {
+            within("flow.max_tokens", count(max_tokens), 1.0, 1_000_000.0)?;
+        }
 
         // `source_weight` merges exactly nine sines.
         within("hift.harmonics", count(hift.harmonics), 9.0, 9.0)?;

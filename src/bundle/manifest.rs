@@ -137,6 +137,9 @@ pub struct FlowSpec {
     pub chunk_tokens: usize,
     /// Where the starting noise comes from.
     pub noise: NoiseKind,
+    /// Tokens the encoder's position table has room for, prompt included; `None` where it has no table (v3).
+    #[serde(default)]
+    pub max_tokens: Option<usize>,
 }
 
 /// Where the flow's starting noise comes from.
