@@ -4,9 +4,11 @@
 //! `tests/layers.rs` holds which room may use which.
 
 pub mod backend;
+pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod cuda;
+pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
@@ -15,3 +17,4 @@ pub mod setup;
 pub mod telemetry;
 pub mod tensor;
 pub mod trt;
+pub mod yaml;
