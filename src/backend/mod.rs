@@ -8,8 +8,10 @@ mod bindings;
 mod compile;
 mod lane;
 mod load;
+mod ort;
 mod run;
 
+pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
 pub use compile::{
     CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Step,
