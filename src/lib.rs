@@ -9,4 +9,6 @@ pub mod ids;
 pub mod onnx;
 pub mod profile;
 pub mod tensor;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod trt;
