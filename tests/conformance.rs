@@ -43,6 +43,7 @@ conformance! {
         shapes_vary_from_run_to_run
         outputs_are_written_in_place
         lanes_run_side_by_side
+        a_run_repeats_to_the_byte
         bindings_that_do_not_fit_are_refused
         shapes_that_contradict_each_other_are_the_callers
         an_output_sized_by_its_data_is_allocated
@@ -321,6 +322,31 @@ fn shapes_that_contradict_each_other_are_the_callers(subject: &Subject) {
     };
     let error = append.run(&mut io).expect_err("two batches and one");
     assert_eq!(error.recovery(), Recovery::Caller, "{error}");
+}
+
+fn a_run_repeats_to_the_byte(subject: &Subject) {
+    let engine = subject.engine("conv", CONV);
+    let options = LoadOptions {
+        threads: 2,
+        device: 0,
+    };
+    let compiled = subject
+        .backend
+        .load(Artifact::Engine(&engine.path), &options)
+        .expect("loads");
+    let mut session = compiled
+        .open(&Lane::new(0, Placement::Host))
+        .expect("opens");
+    let mel = ramp(16 * 64);
+    let mut run = || {
+        let (input, out) = (view(&[1, 16, 64], &mel), Shape::new(&[1, 1, 256]));
+        let wav = run_one(&mut *session, input, out).expect("runs");
+        wav.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let first = run();
+    for _ in 0..10 {
+        assert_eq!(run(), first);
+    }
 }
 
 fn an_output_sized_by_its_data_is_allocated(subject: &Subject) {

@@ -60,7 +60,7 @@ pub struct LayerSummary {
     pub precision: String,
 }
 
-/// Hears how a build goes on.
+/// Hears how a build goes on; a closure will do.
 pub trait Progress: Sync {
     /// Called at each step; [`ControlFlow::Break`] asks the build to stop.
     fn step(&self, step: &Step<'_>) -> ControlFlow<()>;

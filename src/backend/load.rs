@@ -17,7 +17,10 @@ pub enum Artifact<'a> {
 /// How to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Processor threads a host backend may use inside one run.
+    /// Processor threads a host backend may use inside one run; 0 leaves the choice to the library.
+    ///
+    /// Runs with the same number give the same bytes. Another number may divide a sum differently, and so change the
+    /// last bits.
     pub threads: usize,
     /// Device ordinal for device backends.
     pub device: u32,
