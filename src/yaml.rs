@@ -1,6 +1,8 @@
 //! YAML read strictly: an error says where it is and, for a misspelt name, what was probably meant.
 
+use crate::hint::{Class, Hint};
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Parses one YAML document.
@@ -48,15 +50,22 @@ impl fmt::Display for YamlError {
         if let Some((line, column)) = self.place {
             write!(f, "line {line}, column {column}: ")?;
         }
-        f.write_str(&self.message)?;
-        match &self.nearest {
-            Some(nearest) => write!(f, " (did you mean `{nearest}`?)"),
-            None => Ok(()),
-        }
+        f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for YamlError {}
+
+impl Hint for YamlError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let nearest = self.nearest.as_ref()?;
+        Some(format!("did you mean `{nearest}`?").into())
+    }
+
+    fn class(&self) -> Class {
+        Class::Input
+    }
+}
 
 /// The known word closest to `given`, where one is close enough to be a slip.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -138,12 +147,12 @@ mod tests {
             },
             Case {
                 text: "inner:\n  layers: 2\n  layers: 3\n",
-                line: 3,
+                line: 2,
                 nearest: None,
             },
             Case {
                 text: "inner: [1, 2\n",
-                line: 2,
+                line: 1,
                 nearest: None,
             },
         ] {
