@@ -10,8 +10,19 @@ use std::fmt;
 /// # Errors
 /// [`YamlError`] with the place and, where a field or a word is unknown, the nearest known one.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    let brackets = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    if brackets.count() > MAX_BRACKETS {
+        return Err(YamlError {
+            message: format!("more than {MAX_BRACKETS} opening brackets"),
+            place: None,
+            nearest: None,
+        });
+    }
     serde_yaml::from_str(text).map_err(|error| YamlError::new(&error))
 }
+
+/// The parser takes time in the square of the nesting: a second for ten thousand brackets, minutes for a megabyte.
+const MAX_BRACKETS: usize = 4096;
 
 /// Why a text is not the YAML that was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +175,12 @@ mod tests {
             );
             assert_eq!(error.nearest.as_deref(), nearest, "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn endless_nesting_is_refused_at_once() {
+        let error = parse::<Outer>(&"[".repeat(1_000_000)).expect_err("nested too deeply");
+        assert!(error.message.contains("brackets"), "{error}");
     }
 
     #[test]

@@ -464,9 +464,12 @@ mod tests {
             "\0".to_owned(),
             "format: 1".to_owned(),
             "format: -1".to_owned(),
-            "[".repeat(50_000),
+            "[".repeat(4_096),
+            "{a: ".repeat(4_096),
+            "- ".repeat(10_000),
+            "? ".repeat(10_000),
             "format: 1\n".to_owned() + &laughs,
-            format!("format: 1\nname: {}", "{a: ".repeat(10_000)),
+            format!("format: 1\nname: {}", "[".repeat(4_000)),
         ] {
             assert!(Manifest::parse(&text).is_err());
         }

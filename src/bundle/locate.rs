@@ -62,9 +62,9 @@ impl Bundle {
         }
         let mut known = Vec::new();
         for onnx_dir in onnx_dirs {
-            let names = Self::list(onnx_dir)?;
+            let bundles = Self::list(onnx_dir)?;
             known.extend(
-                names
+                bundles
                     .iter()
                     .filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())),
             );

@@ -135,9 +135,9 @@ impl Voice {
     /// [`VoiceError`] when the voice does not fit the bundle.
     pub fn to_bytes(&self, manifest: &Manifest) -> Result<Vec<u8>, VoiceError> {
         self.check(manifest)?;
-        let tokens = little_endian(&self.prompt_token, |id| id.to_le_bytes());
-        let mel = little_endian(&self.prompt_mel, |value| value.to_le_bytes());
-        let embedding = little_endian(&self.embedding, |value| value.to_le_bytes());
+        let tokens = little_endian(&self.prompt_token, i32::to_le_bytes);
+        let mel = little_endian(&self.prompt_mel, f32::to_le_bytes);
+        let embedding = little_endian(&self.embedding, f32::to_le_bytes);
         let frames = manifest.frames_of_tokens(self.prompt_token.len());
         let view = |dtype, shape: Vec<usize>, bytes| {
             TensorView::new(dtype, shape, bytes).map_err(VoiceError::Encode)
@@ -208,10 +208,10 @@ impl Voice {
 }
 
 fn finite(field: &'static str, values: &[f32]) -> Result<(), VoiceError> {
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(()),
-        false => Err(VoiceError::NotFinite { field }),
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(());
     }
+    Err(VoiceError::NotFinite { field })
 }
 
 fn check_name(name: &str) -> Result<(), VoiceError> {
