@@ -3,8 +3,15 @@
 //! Each module is a room with one subject; data moves from [`bundle`] to [`cli`]. `ARCHITECTURE.md` draws the way, and
 //! `tests/layers.rs` holds which room may use which.
 
+pub mod backend;
+pub mod cli;
+pub mod config;
+pub mod cuda;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod profile;
+pub mod setup;
+pub mod telemetry;
 pub mod tensor;
 pub mod trt;

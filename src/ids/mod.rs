@@ -1,7 +1,9 @@
 //! The vocabulary every room shares: graphs, backends, precisions, families and axes, each spelled once.
 
+mod fingerprint;
 mod named;
 
+pub use fingerprint::Fingerprint;
 pub use named::UnknownName;
 
 named::named_enum! {

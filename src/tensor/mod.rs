@@ -5,11 +5,13 @@
 mod dtype;
 mod owned;
 mod shape;
+mod signature;
 mod view;
 
 pub use dtype::{DType, Element};
 pub use owned::Tensor;
 pub use shape::{Shape, ShapeError};
+pub use signature::{AxisSizes, Dim, Port, Signature, SignatureError};
 pub use view::{
     Bytes, BytesMut, DeviceBytes, DeviceBytesMut, Placement, TensorView, TensorViewMut, ViewError,
 };

@@ -94,8 +94,15 @@ pub enum ViewError {
 }
 
 impl DeviceBytes<'_> {
-    /// A span that `owner` keeps alive; only the room that owns device memory makes one.
-    pub(crate) fn from_owner<T: ?Sized>(
+    /// A span of device memory that `owner` keeps alive.
+    ///
+    /// # Safety
+    /// `address..address + len` is memory of device `ordinal` that stays allocated while `owner` is borrowed.
+    #[expect(
+        unsafe_code,
+        reason = "the caller vouches for an address the compiler cannot see"
+    )]
+    pub unsafe fn from_owner<T: ?Sized>(
         _owner: &T,
         address: u64,
         len: usize,
@@ -116,8 +123,15 @@ impl DeviceBytes<'_> {
 }
 
 impl DeviceBytesMut<'_> {
-    /// A span that `owner` keeps alive and no one else touches.
-    pub(crate) fn from_owner<T: ?Sized>(
+    /// A span of device memory that `owner` keeps alive and no one else touches.
+    ///
+    /// # Safety
+    /// `address..address + len` is memory of device `ordinal` that stays allocated while `owner` is borrowed.
+    #[expect(
+        unsafe_code,
+        reason = "the caller vouches for an address the compiler cannot see"
+    )]
+    pub unsafe fn from_owner<T: ?Sized>(
         _owner: &mut T,
         address: u64,
         len: usize,

@@ -1,0 +1,129 @@
+//! The load half: artifacts, options, what a backend can do here, errors.
+
+use crate::hint::Hint;
+use crate::ids::{BackendId, Precision};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// What a backend loads.
+#[derive(Debug, Clone, Copy)]
+pub enum Artifact<'a> {
+    /// An engine this backend compiled, already verified against its digest.
+    Engine(&'a Path),
+    /// A model as exported.
+    Onnx(&'a Path),
+}
+
+/// How to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Processor threads a host backend may use inside one run.
+    pub threads: usize,
+    /// Device ordinal for device backends.
+    pub device: u32,
+}
+
+/// What a usable backend can do here.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Capabilities {
+    /// Library and its version, for people.
+    pub library: String,
+    /// The file it was loaded from.
+    pub path: PathBuf,
+    /// Precisions it builds.
+    pub precisions: Vec<Precision>,
+    /// Whether it can run engines here, or why it can only build them.
+    pub run: Result<(), String>,
+}
+
+/// Memory a loaded graph holds, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Footprint {
+    /// In host memory.
+    pub host_bytes: u64,
+    /// In device memory.
+    pub device_bytes: u64,
+}
+
+/// Why a backend cannot be used here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{backend} is not available: {}", reasons.join("; "))]
+pub struct Unavailable {
+    /// The backend.
+    pub backend: BackendId,
+    /// Everything that was found and why it would not do.
+    pub reasons: Vec<String>,
+}
+
+impl Hint for Unavailable {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        Some(match self.backend {
+            BackendId::OrtCpu => "cvtrt setup --cpu".into(),
+            BackendId::TensorRtRtx => {
+                "cvtrt setup; engines for other machines need --target sm_86 or the like".into()
+            }
+            BackendId::TensorRt | BackendId::OrtCuda => {
+                "cvtrt setup --gpu on a machine with an NVIDIA GPU".into()
+            }
+        })
+    }
+}
+
+/// Why an artifact was not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The backend is not usable here.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The backend does not load artifacts of this kind.
+    #[error("{backend} does not load {}: {reason}", path.display())]
+    Unsupported {
+        /// The backend.
+        backend: BackendId,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The library refused the file.
+    #[error("{backend} cannot load {}: {reason}", path.display())]
+    Refused {
+        /// The backend.
+        backend: BackendId,
+        /// The file.
+        path: PathBuf,
+        /// The library's words.
+        reason: String,
+    },
+    /// The artifact's interface is not one cvtrt can drive.
+    #[error("{} has an interface cvtrt cannot drive: {reason}", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Hint for LoadError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Unavailable(unavailable) => unavailable.hint(),
+            Self::Unsupported { .. } | Self::Refused { .. } => {
+                Some("cvtrt build makes the engine anew".into())
+            }
+            Self::Signature { .. } => Some("export the model again with `cvtrt export`".into()),
+            Self::File { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Failures of a run and who must act on them.
+
+use crate::ids::BackendId;
+
+/// Who acts after a failed run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recovery {
+    /// The caller: the request cannot be served by any link.
+    Caller,
+    /// This call goes to the next link, later ones stay.
+    Call,
+    /// The lane moves to the next link.
+    Link,
+    /// The device context is lost; the process must end.
+    Process,
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Bindings do not fit the signature.
+    #[error(transparent)]
+    Bindings(#[from] super::BindingsError),
+    /// No optimisation profile covers the shapes.
+    #[error("no optimisation profile of the engine covers {shapes}")]
+    OutsideProfiles {
+        /// The shapes asked for.
+        shapes: String,
+    },
+    /// The library reported a failure.
+    #[error("{backend} failed: {reason}")]
+    Failed {
+        /// The backend.
+        backend: BackendId,
+        /// The library's words.
+        reason: String,
+    },
+    /// Memory ran out.
+    #[error("{backend} ran out of memory")]
+    OutOfMemory {
+        /// The backend.
+        backend: BackendId,
+    },
+    /// The device is gone.
+    #[error("the device was lost: {reason}")]
+    DeviceLost {
+        /// The driver's words.
+        reason: String,
+    },
+}
+
+impl RunError {
+    /// Who must act.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Bindings(_) => Recovery::Caller,
+            Self::OutsideProfiles { .. } => Recovery::Call,
+            Self::Failed { .. } | Self::OutOfMemory { .. } => Recovery::Link,
+            Self::DeviceLost { .. } => Recovery::Process,
+        }
+    }
+}
