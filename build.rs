@@ -74,7 +74,11 @@ fn compile_fake_libraries(out: &Path) {
     library("fake_infer_10400.so", "fake_infer", &["VERSION=10400"]);
     library("fake_infer_9300.so", "fake_infer", &["VERSION=9300"]);
     library("fake_infer_110400.so", "fake_infer", &["VERSION=110400"]);
-    library("fake_infer_lean.so", "fake_infer", &["VERSION=110400", "LEAN"]);
+    library(
+        "fake_infer_lean.so",
+        "fake_infer",
+        &["VERSION=110400", "LEAN"],
+    );
     library("fake_infer_nothing.so", "fake_infer", &["NOTHING"]);
     library("fake_parser_200.so", "fake_parser", &["VERSION=200"]);
     library("fake_parser_nothing.so", "fake_parser", &["NOTHING"]);
@@ -86,14 +90,10 @@ fn generate_bindings() {
     bindgen::Builder::default()
         .header(header)
         .allowlist_item("cvtrt_.*|CVTRT_.*")
-        .default_enum_style(bindgen::EnumVariation::Consts)
-        .prepend_enum_name(false)
-        .translate_enum_integer_types(true)
         .default_macro_constant_type(bindgen::MacroTypeVariation::Signed)
         .layout_tests(true)
         .derive_default(true)
-        .raw_line("//! The shim's C interface, generated from `shim/cvtrt_trt.h`. `scripts/check-bindings` rewrites and compares it.")
-        .raw_line("#![allow(unsafe_code, non_camel_case_types, missing_docs, unreachable_pub, dead_code, clippy::pedantic, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = \"generated\")]")
+        .raw_line("//! The shim's C interface, generated from `shim/cvtrt_trt.h`; `scripts/check-bindings` compares.")
         .disable_header_comment()
         .merge_extern_blocks(true)
         .generate()

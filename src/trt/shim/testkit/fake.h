@@ -222,10 +222,20 @@ struct Fakes {
             if (behaviour() == CVTRT_FAKE_BUILD_NULL || behaviour() == CVTRT_FAKE_BUILD_OUT_OF_MEMORY) {
                 return nullptr;
             }
-            return new Blob("plan", "plan bytes");
+            return new Blob("plan", plan_bytes());
         }
 
     private:
+        // Nothing but a header: magic, size at 16, version at 24.
+        static std::string plan_bytes()
+        {
+            std::string plan(64, '\0');
+            plan.replace(0, 4, Abi::targets ? "vtrt" : "ftrt");
+            plan[16] = 64;
+            plan[24] = Abi::targets ? 1 : 11;
+            return plan;
+        }
+
         void write_logs() noexcept
         {
             switch (behaviour()) {
