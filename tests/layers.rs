@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cuda", &["hint", "profile", "tensor"]),
     ("onnx", &["hint", "ids", "tensor"]),
     ("bundle", &["hint", "ids", "onnx", "tensor", "yaml"]),
-    ("trt", &["cuda", "hint", "ids", "tensor"]),
+    ("trt", &["cuda", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["hint", "tensor"]),
     ("cache", &["hint", "ids", "onnx", "profile", "tensor"]),
