@@ -257,19 +257,19 @@ mod tests {
         let cases: [(&str, Edit); 9] = [
             ("`prompt_token` holds 6", |voice| voice.prompt_token[1] = 6),
             ("`prompt_token` holds -1", |voice| {
-                voice.prompt_token[1] = -1
+                voice.prompt_token[1] = -1;
             }),
             ("`prompt_mel` has 12 values, 4 tokens need 16", |voice| {
-                voice.prompt_token.push(0)
+                voice.prompt_token.push(0);
             }),
-            ("`prompt_mel` has 11", |voice| drop(voice.prompt_mel.pop())),
+            ("`prompt_mel` has 11", |voice| voice.prompt_mel.truncate(11)),
             ("`prompt_mel` holds", |voice| voice.prompt_mel[3] = f32::NAN),
-            ("`embedding` has 191", |voice| drop(voice.embedding.pop())),
+            ("`embedding` has 191", |voice| voice.embedding.truncate(191)),
             ("`embedding` holds", |voice| {
-                voice.embedding[0] = f32::INFINITY
+                voice.embedding[0] = f32::INFINITY;
             }),
             ("cannot be a voice's name", |voice| {
-                voice.name = "../one".to_owned()
+                voice.name = "../one".to_owned();
             }),
             ("cannot be a voice's name", |voice| voice.name.clear()),
         ];
