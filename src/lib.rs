@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod bundle;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod cuda;
 pub mod frontend;
