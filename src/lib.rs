@@ -13,6 +13,7 @@ pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod pipeline;
 pub mod profile;
 pub mod setup;
 pub mod telemetry;
