@@ -60,10 +60,16 @@ pub struct LayerSummary {
     pub precision: String,
 }
 
-/// Hears how a build goes on.
+/// Hears how a build goes on; a closure will do.
 pub trait Progress: Sync {
     /// Called at each step; [`ControlFlow::Break`] asks the build to stop.
     fn step(&self, step: &Step<'_>) -> ControlFlow<()>;
+}
+
+impl<F: Fn(&Step<'_>) -> ControlFlow<()> + Sync> Progress for F {
+    fn step(&self, step: &Step<'_>) -> ControlFlow<()> {
+        self(step)
+    }
 }
 
 /// One step of a build.

@@ -17,7 +17,10 @@ pub enum Artifact<'a> {
 /// How to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Processor threads a host backend may use inside one run.
+    /// Processor threads a host backend may use inside one run; 0 leaves the choice to the library.
+    ///
+    /// Runs with the same number give the same bytes. Another number may divide a sum differently, and so change the
+    /// last bits.
     pub threads: usize,
     /// Device ordinal for device backends.
     pub device: u32,
@@ -96,6 +99,14 @@ pub enum LoadError {
         /// The library's words.
         reason: String,
     },
+    /// Memory ran out.
+    #[error("out of memory while {backend} loaded {}", path.display())]
+    OutOfMemory {
+        /// The backend.
+        backend: BackendId,
+        /// The file.
+        path: PathBuf,
+    },
     /// The artifact's interface is not one cvtrt can drive.
     #[error("{} has an interface cvtrt cannot drive: {reason}", path.display())]
     Signature {
@@ -121,6 +132,9 @@ impl Hint for LoadError {
             Self::Unavailable(unavailable) => unavailable.hint(),
             Self::Unsupported { .. } | Self::Refused { .. } => {
                 Some("cvtrt build makes the engine anew".into())
+            }
+            Self::OutOfMemory { .. } => {
+                Some("lower the profile's lanes or its largest shapes".into())
             }
             Self::Signature { .. } => Some("export the model again with `cvtrt export`".into()),
             Self::File { .. } => None,
