@@ -5,6 +5,7 @@ mod context;
 mod export;
 mod failure;
 mod global;
+mod inspect;
 mod printer;
 mod setup;
 
@@ -39,6 +40,8 @@ enum Command {
     Setup(setup::Args),
     /// Check an upstream checkpoint and export it to a bundle
     Export(export::Args),
+    /// Describe an ONNX file, a bundle, or an engine
+    Inspect(inspect::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -93,6 +96,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Setup(args) => setup::run(args, context),
         Command::Export(args) => export::run(args, context),
+        Command::Inspect(args) => inspect::run(args, context),
         Command::Completions(args) => completions::run(args, context),
     }
 }

@@ -1,0 +1,154 @@
+//! `cvtrt inspect`: describes a bundle or an ONNX file.
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::printer::{self, table};
+use crate::bundle::{Bundle, BundleSummary};
+use crate::ids::{BackendId, Precision};
+use crate::onnx::{ModelFile, Summary, check};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Describe an ONNX file, a bundle, or an engine
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// An ONNX file, a bundle's folder or name, or an engine's folder
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+    /// The precision to look for obstacles in
+    #[arg(long, value_name = "PRECISION", default_value_t = Precision::Fp16)]
+    precision: Precision,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct OnnxDescription {
+    path: PathBuf,
+    #[serde(flatten)]
+    summary: Summary,
+    /// What backends are known to refuse in it.
+    obstacles: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if is_onnx(&args.path) {
+        let description = describe_onnx(&args.path, args.precision)?;
+        context.printer().result(&description, onnx_text)?;
+        return Ok(Exit::Done);
+    }
+    let dir = Bundle::resolve(&args.path, std::slice::from_ref(&context.places().onnx))?;
+    let summary = Bundle::open(&dir)?.summary()?;
+    context.printer().result(&summary, bundle_text)?;
+    Ok(Exit::Done)
+}
+
+fn is_onnx(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "onnx")
+}
+
+fn describe_onnx(path: &Path, precision: Precision) -> Result<OnnxDescription, Failure> {
+    let file = ModelFile::open(path)?;
+    let findings = check(file.model(), precision, BackendId::ALL);
+    let obstacles = findings.iter().map(ToString::to_string).collect();
+    Ok(OnnxDescription {
+        path: path.to_owned(),
+        summary: Summary::of(&file),
+        obstacles,
+    })
+}
+
+fn onnx_text(description: &OnnxDescription) -> String {
+    let mut text = description.summary.to_string();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(if description.obstacles.is_empty() {
+        "obstacles: none known\n"
+    } else {
+        "obstacles:\n"
+    });
+    for obstacle in &description.obstacles {
+        writeln!(text, "  {obstacle}").expect("a string takes all");
+    }
+    text
+}
+
+fn bundle_text(summary: &BundleSummary) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:<12} {value}").expect("a string takes all")
+    };
+    line(
+        "bundle",
+        format!(
+            "{} ({}), {}",
+            summary.name,
+            summary.family,
+            summary.dir.display()
+        ),
+    );
+    line("about", summary.description.clone());
+    line(
+        "audio",
+        format!(
+            "{} Hz, {} tokens per second",
+            summary.sample_rate, summary.token_rate
+        ),
+    );
+    line("modes", words(&summary.modes));
+    for (mode, reason) in &summary.lacks {
+        line("lacks", format!("{mode}: {reason}"));
+    }
+    if !summary.stand_ins.is_empty() {
+        line("stand-ins", words(&summary.stand_ins));
+    }
+    line("size", printer::bytes(summary.total_bytes));
+    text.push('\n');
+    text.push_str(&graphs_table(summary));
+    text.push('\n');
+    text.push_str(&voices_table(summary));
+    text
+}
+
+fn words(items: &[impl ToString]) -> String {
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn graphs_table(summary: &BundleSummary) -> String {
+    let heading = ["graph", "file", "size", "sha256"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = summary.graphs.iter().map(|graph| {
+        let digest: String = graph.sha256.to_string().chars().take(12).collect();
+        vec![
+            graph.graph.to_string(),
+            graph.file.to_string(),
+            printer::bytes(graph.bytes),
+            digest,
+        ]
+    });
+    table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+}
+
+fn voices_table(summary: &BundleSummary) -> String {
+    let heading = ["voice", "prompt", "transcript"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = summary.voices.iter().map(|voice| {
+        let prompt = if voice.prompt_tokens == 0 {
+            "none".to_owned()
+        } else {
+            format!("{:.2} s", voice.prompt_seconds)
+        };
+        vec![
+            voice.name.clone(),
+            prompt,
+            voice.transcript.clone().unwrap_or_default(),
+        ]
+    });
+    table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
+}
