@@ -23,7 +23,7 @@ pub struct OutOfTolerance {
     /// Which bounds were broken, with both values.
     pub exceeded: Vec<String>,
     /// The whole measurement.
-    pub metrics: Metrics,
+    pub metrics: Box<Metrics>,
     /// The tightest tolerance that accepts the difference.
     pub would_pass: Tolerance,
 }
@@ -80,7 +80,7 @@ impl Tolerance {
         }
         Err(OutOfTolerance {
             exceeded,
-            metrics: metrics.clone(),
+            metrics: Box::new(metrics.clone()),
             would_pass: Self {
                 max_abs: metrics.max_abs,
                 relative_l2: metrics.relative_l2,
