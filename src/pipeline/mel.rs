@@ -31,8 +31,8 @@ pub fn stretch(mel: &Tensor, speed: f32, stretched: &mut Tensor) {
             let position = ((index as f32 + 0.5) * scale - 0.5).max(0.0);
             let left = (position as usize).min(frames - 1);
             let right = (left + 1).min(frames - 1);
-            let share = position - left as f32;
-            *value = source[left] * (1.0 - share) + source[right] * share;
+            let weight = position - left as f32;
+            *value = source[left] * (1.0 - weight) + source[right] * weight;
         }
     }
 }

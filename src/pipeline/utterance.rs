@@ -312,8 +312,8 @@ impl Lengths {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::SplitMix64;
     use super::*;
-    use crate::pipeline::random::SplitMix64;
 
     const STEPS: usize = 3;
     const STOP: usize = 4;

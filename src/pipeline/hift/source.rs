@@ -1,7 +1,7 @@
 //! The signal a vocoder excites its filters with: harmonics of F0, and noise.
 
+use super::super::random::SourceNoise;
 use crate::bundle::HiftSpec;
-use crate::pipeline::random::SourceNoise;
 
 /// Makes the harmonic source of v2, whose phase is summed per frame and interpolated in between.
 ///
@@ -67,10 +67,13 @@ impl HarmonicSource {
                 turn.to_next = next.map_or(0.0, cycles);
             }
             if hz > self.spec.voiced_threshold_hz {
-                self.add_sines(&turns, frame);
+                let wrapped = hz.max(next.unwrap_or(0.0)) >= self.wrapping_hz();
+                self.add_sines(&turns, wrapped, frame);
             } else {
                 let amplitude = self.spec.sine_amplitude * UNVOICED_SHARE;
-                frame.iter_mut().for_each(|sample| *sample *= amplitude);
+                for sample in frame.iter_mut() {
+                    *sample *= amplitude;
+                }
             }
             for sample in frame {
                 *sample = (*sample + self.bias).tanh();
@@ -79,20 +82,39 @@ impl HarmonicSource {
     }
 
     /// Scales the noise of a voiced frame and adds the weighted sines.
+    ///
+    /// Frames' centres are whole cycles apart from multiples of the fundamental's phase. Unless a slope is `wrapped`,
+    /// that holds in between too, and one sine gives all of them.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a frame has a few hundred samples"
     )]
-    fn add_sines(&self, turns: &[Turn], frame: &mut [f32]) {
+    fn add_sines(&self, turns: &[Turn], wrapped: bool, frame: &mut [f32]) {
         let per_frame = self.samples_per_frame as f64;
         for (index, sample) in frame.iter_mut().enumerate() {
             let from_centre = (index as f64 + 0.5) / per_frame - 0.5;
-            let mut sines = 0.0;
-            for (turn, weight) in turns.iter().zip(&self.weights) {
-                sines += weight * sine(turn.at(from_centre));
-            }
+            let sines = if wrapped {
+                let phases = turns.iter().map(|turn| turn.at(from_centre));
+                let sines = phases.map(|phase| angle(phase).sin());
+                sines
+                    .zip(&self.weights)
+                    .map(|(sine, weight)| weight * sine)
+                    .sum()
+            } else {
+                multiple_sines(angle(turns[0].at(from_centre)), &self.weights)
+            };
             *sample = *sample * self.spec.noise_std + sines * self.spec.sine_amplitude;
         }
+    }
+
+    /// The F0 from which the highest harmonic turns a whole cycle or more per sample.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a handful of harmonics; a rate fits single precision"
+    )]
+    fn wrapping_hz(&self) -> f32 {
+        (self.sample_rate / self.weights.len() as f64) as f32
     }
 
     #[expect(
@@ -117,12 +139,24 @@ impl Turn {
     }
 }
 
+/// The angle of a phase, in radians.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "once reduced to one cycle, single precision is enough"
 )]
-fn sine(cycles: f64) -> f32 {
-    ((cycles - cycles.floor()) as f32 * std::f32::consts::TAU).sin()
+fn angle(cycles: f64) -> f32 {
+    (cycles - cycles.floor()) as f32 * std::f32::consts::TAU
+}
+
+/// `Σ_h weights[h-1] · sin(h · angle)`, each sine from the two before it.
+fn multiple_sines(angle: f32, weights: &[f32]) -> f32 {
+    let (sine, cosine) = angle.sin_cos();
+    let (mut before, mut here, mut sum) = (0.0, sine, 0.0);
+    for weight in weights {
+        sum += weight * here;
+        (before, here) = (here, 2.0 * cosine * here - before);
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -153,17 +187,49 @@ mod tests {
         source
     }
 
-    #[test]
-    fn a_steady_pitch_gives_a_steady_sine() {
-        // 125 Hz turns 2.5 times per frame; the first and last half frame hold their phase.
-        let samples = source(&[1.0], &[125.0; 6]);
-        for (index, sample) in samples.iter().enumerate().take(2640).skip(240) {
-            let cycles = (f64::from(u32::try_from(index).expect("small")) - 239.5) / 192.0 + 2.5;
-            let wanted = (0.1 * (std::f64::consts::TAU * cycles).sin()).tanh();
-            assert!((f64::from(*sample) - wanted).abs() < 1e-6, "sample {index}");
+    /// The definition, sample by sample in double precision.
+    fn defined(weights: &[f32], f0: &[f32]) -> Vec<f64> {
+        let turned = |harmonic: f64| {
+            f0.iter().scan(0.0, move |sum, &hz| {
+                *sum += 480.0 * (f64::from(hz) * harmonic / 24_000.0).fract();
+                Some(*sum)
+            })
+        };
+        let last = u32::try_from(f0.len()).expect("few") - 1;
+        let mut samples = vec![0.0; f0.len() * 480];
+        for (weight, harmonic) in weights.iter().zip(1u32..) {
+            let turned: Vec<f64> = turned(f64::from(harmonic)).collect();
+            for (sample, index) in samples.iter_mut().zip(0u32..) {
+                let position = (f64::from(index) + 0.5) / 480.0 - 0.5;
+                let position = position.clamp(0.0, f64::from(last));
+                let left = (0..=last).rev().find(|&frame| f64::from(frame) <= position);
+                let left = left.expect("not negative");
+                let share = position - f64::from(left);
+                let (left, right) = (left as usize, (left + 1).min(last) as usize);
+                let phase = turned[left] * (1.0 - share) + turned[right] * share;
+                *sample += 0.1 * f64::from(*weight) * (std::f64::consts::TAU * phase).sin();
+            }
         }
-        assert_eq!(samples[0], samples[239]);
-        assert_eq!(samples[2640], samples[2879]);
+        samples.into_iter().map(f64::tanh).collect()
+    }
+
+    #[test]
+    fn phases_follow_the_definition() {
+        let weights = [0.5, -0.3, 0.2, 0.4, -0.1, 0.3, 0.2, -0.2, 0.6];
+        let cases: [(&str, &[f32]); 4] = [
+            ("one frame", &[220.0]),
+            ("steady", &[125.0; 6]),
+            ("gliding", &[110.0, 131.5, 180.25, 300.0, 95.0]),
+            // From 2667 Hz on, the ninth harmonic turns more than once per sample.
+            ("wrapping", &[200.0, 2900.0, 5400.0, 150.0, 180.0]),
+        ];
+        for (case, f0) in cases {
+            let samples = source(&weights, f0);
+            for (index, (got, want)) in samples.iter().zip(defined(&weights, f0)).enumerate() {
+                let difference = (f64::from(*got) - want).abs();
+                assert!(difference < 2e-6, "{case}, sample {index}: {got} {want}");
+            }
+        }
     }
 
     #[test]

@@ -189,6 +189,7 @@ fn mark_valid(valid: &mut Tensor, row: usize, bucket: usize, length: usize) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "values are copied, never computed")]
 mod tests {
     use super::*;
 
