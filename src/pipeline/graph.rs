@@ -95,11 +95,6 @@ impl StageGraph {
         })
     }
 
-    /// Which graph this is.
-    pub(crate) fn graph(&self) -> GraphId {
-        self.graph
-    }
-
     /// Runs once; inputs and outputs are in the contract's order.
     ///
     /// # Errors

@@ -119,7 +119,8 @@ impl FlowStage {
     /// Encodes a call's tokens and puts `solve` at its start.
     ///
     /// # Errors
-    /// [`SpeechError::TooManyTokens`] past [`Self::max_tokens`], [`SpeechError::Token`], [`SpeechError::Run`].
+    /// [`SpeechError::TooManyTokens`] past [`Self::max_tokens`], [`SpeechError::Token`],
+    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`].
     ///
     /// # Panics
     /// If the call has no tokens but for the look-ahead.
@@ -153,6 +154,7 @@ impl FlowStage {
             embedding,
         ];
         self.encoder.run(inputs, solve.encoder_outputs())?;
+        finite(GraphId::FlowEncoder, solve.mu())?;
         solve.start(|noise| self.noise.copy_columns(frames, noise));
         Ok(())
     }
@@ -169,10 +171,8 @@ impl FlowStage {
         let (inputs, output) = solve.estimator_io(t);
         self.estimator.run(inputs, [output])?;
         solve.advance(next - t, self.guidance);
-        let last = index + 1 == self.steps();
-        if last && !solve.sample().iter().all(|value| value.is_finite()) {
-            let graph = self.estimator.graph();
-            return Err(SpeechError::NotFinite { graph });
+        if index + 1 == self.steps() {
+            finite(GraphId::FlowEstimator, solve.sample())?;
         }
         Ok(())
     }
@@ -222,6 +222,14 @@ impl EncoderTokens {
             self.kpos.elements_mut().expect("positions are i32"),
         );
         count
+    }
+}
+
+fn finite(graph: GraphId, values: &[f32]) -> Result<(), SpeechError> {
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(SpeechError::NotFinite { graph })
     }
 }
 
