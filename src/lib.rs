@@ -6,12 +6,14 @@
 pub mod backend;
 pub mod bundle;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod cuda;
 pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod pipeline;
 pub mod profile;
 pub mod setup;
 pub mod telemetry;
