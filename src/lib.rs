@@ -10,3 +10,4 @@ pub mod onnx;
 pub mod profile;
 pub mod tensor;
 pub mod trt;
+pub mod yaml;

@@ -1,8 +1,10 @@
-//! The vocabulary every room shares: graphs, backends, precisions, families and axes, each spelled once.
+//! The vocabulary every room shares: graphs, backends, precisions, families, modes and axes, each spelled once.
 
+mod digest;
 mod fingerprint;
 mod named;
 
+pub use digest::{Digest, DigestHasher, ParseDigestError};
 pub use fingerprint::Fingerprint;
 pub use named::UnknownName;
 
@@ -71,6 +73,31 @@ named::named_enum! {
 }
 
 named::named_enum! {
+    /// What a request asks of a model.
+    pub enum Mode("mode") {
+        /// A stored voice speaks the text.
+        Sft = "sft",
+        /// The voice of a prompt with its transcript speaks the text.
+        ZeroShot = "zero_shot",
+        /// The voice of a prompt speaks a text in another language; no transcript.
+        CrossLingual = "cross_lingual",
+        /// A stored voice speaks as an instruction says (v1).
+        Instruct = "instruct",
+        /// The voice of a prompt speaks as an instruction says (v2, v3).
+        Instruct2 = "instruct2",
+        /// The voice of a prompt says what a recording says.
+        Vc = "vc",
+    }
+}
+
+impl Mode {
+    /// Whether the language model runs: every mode but voice conversion starts from a text.
+    pub const fn takes_text(self) -> bool {
+        !matches!(self, Self::Vc)
+    }
+}
+
+named::named_enum! {
     /// A dynamic dimension's name; one axis has one range per optimisation profile.
     pub enum Axis("axis") {
         /// Rows computed together.
@@ -114,6 +141,9 @@ mod tests {
         }
         for backend in BackendId::ALL {
             assert_eq!(backend.as_str().parse::<BackendId>().as_ref(), Ok(backend));
+        }
+        for mode in Mode::ALL {
+            assert_eq!(mode.as_str().parse::<Mode>().as_ref(), Ok(mode));
         }
     }
 
