@@ -4,11 +4,18 @@
 //! `tests/layers.rs` holds which room may use which.
 
 pub mod backend;
+pub mod bundle;
 pub mod cache;
+pub mod cli;
+pub mod config;
+pub mod cuda;
+pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
 pub mod profile;
+pub mod setup;
+pub mod telemetry;
 pub mod tensor;
 pub mod trt;
 pub mod yaml;

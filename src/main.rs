@@ -1,3 +1,7 @@
-//! Entry point: parse, run, render the error, choose the exit code.
+//! Entry point: parse, run, render the error, choose the exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cvtrt::cli::run(std::env::args_os())
+}

@@ -1,0 +1,121 @@
+"""Layers that declare their parameters without memory and export to single ONNX operators."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Masked attention scores: finite in FP16, and small enough to vanish under the softmax.
+MASKED_SCORE = -6e4
+
+
+def declared(*shape: int) -> nn.Parameter:
+    """A parameter with a shape and no storage; the checkpoint's tensor takes its place."""
+    return nn.Parameter(torch.empty(shape, device="meta"), requires_grad=False)
+
+
+class Linear(nn.Module):
+    """`[…, inputs]` → `[…, outputs]`."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True):
+        super().__init__()
+        self.weight = declared(outputs, inputs)
+        self.bias = declared(outputs) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class LayerNorm(nn.Module):
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = declared(width)
+        self.bias = declared(width)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class RmsNorm(nn.Module):
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = declared(width)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+class Embedding(nn.Module):
+    def __init__(self, rows: int, width: int):
+        super().__init__()
+        self.weight = declared(rows, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.weight)
+
+
+class Conv1d(nn.Module):
+    """Convolution over time with zero padding `(left, right)`, which may differ."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, pads: tuple[int, int] = (0, 0), stride: int = 1,
+                 dilation: int = 1):
+        super().__init__()
+        self.weight = declared(outputs, inputs, kernel)
+        self.bias = declared(outputs)
+        self.pads, self.stride, self.dilation = pads, stride, dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _PaddedConv1d.apply(x, self.weight, self.bias, self.pads, self.stride, self.dilation)
+
+
+class ConvTranspose1d(nn.Module):
+    """Upsampling by `stride`: output length is exactly `stride` times the input's."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int):
+        super().__init__()
+        self.weight = declared(inputs, outputs, kernel)
+        self.bias = declared(outputs)
+        self.stride, self.padding = stride, (kernel - stride) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+
+
+def mish(x: Tensor) -> Tensor:
+    """`x tanh(softplus x)`, with a softplus that cannot overflow in FP16."""
+    softplus = torch.relu(x) + torch.log(1 + torch.exp(-x.abs()))
+    return x * torch.tanh(softplus)
+
+
+def reshaped(x: Tensor, *dims: int) -> Tensor:
+    """Reshape in which 0 copies the input's dimension at that place and -1 is inferred, as in ONNX.
+
+    One dimension has to be -1: the exporter's shape inference does not take zeros alone.
+    """
+    return _CopyingReshape.apply(x, dims)
+
+
+def masked(scores: Tensor, visible: Tensor) -> Tensor:
+    """Attention scores with those not `visible` (bool, broadcast) pushed out of the softmax."""
+    return torch.where(visible, scores, MASKED_SCORE)
+
+
+class _PaddedConv1d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, pads, stride, dilation):
+        return F.conv1d(F.pad(x, pads), weight, bias, stride=stride, dilation=dilation)
+
+    @staticmethod
+    def symbolic(g, x, weight, bias, pads, stride, dilation):
+        return g.op("Conv", x, weight, bias, pads_i=list(pads), strides_i=[stride], dilations_i=[dilation])
+
+
+class _CopyingReshape(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, dims):
+        return x.reshape([x.shape[axis] if dim == 0 else dim for axis, dim in enumerate(dims)])
+
+    @staticmethod
+    def symbolic(g, x, dims):
+        return g.op("Reshape", x, g.op("Constant", value_t=torch.tensor(dims, dtype=torch.int64)))

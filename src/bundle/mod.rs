@@ -1,0 +1,33 @@
+//! A model directory understood: manifest, files and their digests, host tables, voices.
+//!
+//! `onnx/README.md` is the schema. Everything here treats a bundle as input from elsewhere: sizes are bounded, paths
+//! stay inside the folder, and what the manifest does not list is not read.
+
+mod check;
+mod error;
+mod locate;
+mod manifest;
+mod map;
+mod open;
+mod path;
+mod stat_cache;
+mod summary;
+mod table;
+mod tables;
+mod tensor_file;
+mod voice;
+
+pub use check::ManifestError;
+pub use error::BundleError;
+pub use manifest::{
+    FileSpec, FlowSpec, GraphSpec, HiftSpec, LlmSpec, Manifest, NoiseKind, SamplingSpec, SineKind,
+    SourceSpec, TokenizerSpec,
+};
+pub use open::{Bundle, GraphFile};
+pub use path::{BundlePath, BundlePathError};
+pub use stat_cache::{StatCache, StatCacheError};
+pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};
+pub use table::{Table, TableError};
+pub use tables::{Speaker, Tables};
+pub use tensor_file::TensorFileError;
+pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError};

@@ -1,0 +1,148 @@
+//! What every command knows of its surroundings.
+
+use super::failure::{Exit, Failure};
+use super::global::Global;
+use super::printer::{self, Printer};
+use crate::config::{self, ConfigFile, Places};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where the program was started.
+#[derive(Debug)]
+pub(super) struct Origin {
+    working_dir: PathBuf,
+    file: Option<ConfigFile>,
+}
+
+/// What every command knows of its surroundings.
+#[derive(Debug)]
+pub(super) struct Context {
+    printer: Printer,
+    origin: Origin,
+    places: Places,
+    runtime_dir: Option<PathBuf>,
+    matches: ArgMatches,
+}
+
+/// Where the value of a flag came from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(super) struct FlagOrigin {
+    pub(super) flag: String,
+    pub(super) value: String,
+    pub(super) source: String,
+}
+
+impl Origin {
+    pub(super) fn here() -> Result<Self, Failure> {
+        let working_dir =
+            std::env::current_dir().map_err(|error| Failure::new(Exit::Failed, error))?;
+        let file = ConfigFile::nearest(&working_dir)?;
+        Ok(Self { working_dir, file })
+    }
+
+    /// Gives the command line its variables and the file's defaults.
+    pub(super) fn apply(&self, command: Command) -> Result<Command, Failure> {
+        let mut command = config::with_variables(command);
+        command.build();
+        match &self.file {
+            Some(file) => Ok(config::with_file(command, file)?),
+            None => Ok(command),
+        }
+    }
+}
+
+impl Context {
+    pub(super) fn new(global: &Global, origin: Origin, matches: ArgMatches) -> Self {
+        let color = printer::color_wanted(global.color);
+        crate::telemetry::start(global.verbosity(), color);
+        let mut places = Places::from(&origin.working_dir);
+        if let Some(engines) = &global.engines_dir {
+            places.engines.clone_from(engines);
+        }
+        let runtime_dir = global.runtime_dir.clone();
+        Self {
+            printer: Printer::new(global.json, color),
+            origin,
+            places,
+            runtime_dir,
+            matches,
+        }
+    }
+
+    pub(super) fn printer(&self) -> Printer {
+        self.printer
+    }
+
+    pub(super) fn json(&self) -> bool {
+        self.printer.json()
+    }
+
+    pub(super) fn color(&self) -> bool {
+        self.printer.color()
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    pub(super) fn working_dir(&self) -> &Path {
+        &self.origin.working_dir
+    }
+
+    /// The folder `setup` fills, and the first that run-time libraries are looked for in.
+    pub(super) fn runtime_dir(&self) -> &Path {
+        self.runtime_dir.as_deref().unwrap_or(&self.places.runtime)
+    }
+
+    /// Every flag of this run with its value and where it came from.
+    pub(super) fn flag_origins(&self) -> Vec<FlagOrigin> {
+        let Some((name, own)) = self.matches.subcommand() else {
+            return Vec::new();
+        };
+        let ids = own.ids().filter_map(|id| {
+            own.try_get_raw(id.as_str())
+                .ok()
+                .flatten()
+                .map(|values| (id, values))
+        });
+        ids.map(|(id, values)| {
+            let flag = id.as_str().replace('_', "-");
+            let value = values
+                .map(|value| value.to_string_lossy())
+                .collect::<Vec<_>>()
+                .join(",");
+            let source = self.source(name, &flag, own.value_source(id.as_str()));
+            FlagOrigin {
+                flag,
+                value,
+                source,
+            }
+        })
+        .collect()
+    }
+
+    fn source(&self, command: &str, flag: &str, source: Option<ValueSource>) -> String {
+        match (source, &self.origin.file) {
+            (Some(ValueSource::CommandLine), _) => "flag".to_owned(),
+            (Some(ValueSource::EnvVariable), _) => config::variable(flag),
+            (_, Some(file)) if file.sets(command, flag) => file.path().display().to_string(),
+            _ => "default".to_owned(),
+        }
+    }
+}
+
+/// A flag that Ctrl-C raises, so that work can stop cleanly; a second Ctrl-C ends the process.
+pub(super) fn interrupted() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(flag)
+}

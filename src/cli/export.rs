@@ -1,0 +1,133 @@
+//! `cvtrt export`: hands an upstream checkpoint to the exporter, in a Python environment of its own.
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::printer;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Check an upstream checkpoint and export it to a bundle
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder with the upstream checkpoint (llm.pt, flow.pt, hift.pt, cosyvoice2.yaml)
+    #[arg(long, value_name = "DIR")]
+    model_dir: PathBuf,
+    /// Folder to write the bundle to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only check files, keys and shapes
+    #[arg(long)]
+    check_only: bool,
+    /// Folder of the exporter, where this is not a checkout
+    #[arg(long, value_name = "DIR")]
+    scripts_dir: Option<PathBuf>,
+    /// A Python that already has the exporter's packages
+    #[arg(long, value_name = "FILE")]
+    export_python: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if !args.model_dir.is_dir() {
+        return Err(Failure::message(
+            Exit::Usage,
+            format!("{} is not a folder", args.model_dir.display()),
+        )
+        .with_hint("name the folder that holds llm.pt, flow.pt and hift.pt"));
+    }
+    let scripts = scripts_dir(args, context)?;
+    let python = match &args.export_python {
+        Some(python) => python.clone(),
+        None => environment(&scripts, context)?,
+    };
+    let mut command = Command::new(python);
+    command
+        .arg(scripts.join("export_onnx.py"))
+        .arg("--model-dir")
+        .arg(&args.model_dir)
+        .arg("--out")
+        .arg(&args.out);
+    if args.check_only {
+        command.arg("--check-only");
+    }
+    if context.json() {
+        command.arg("--json");
+    }
+    match status(&mut command)?.code() {
+        Some(0) => Ok(Exit::Done),
+        // The exporter has already said what is wrong with the folder.
+        Some(2) => Ok(Exit::Usage),
+        _ => Ok(Exit::Failed),
+    }
+}
+
+fn scripts_dir(args: &Args, context: &Context) -> Result<PathBuf, Failure> {
+    let candidates = args.scripts_dir.iter().cloned().chain(
+        context
+            .working_dir()
+            .ancestors()
+            .map(|dir| dir.join("scripts")),
+    );
+    candidates
+        .into_iter()
+        .find(|dir| dir.join("export_onnx.py").is_file())
+        .ok_or_else(|| {
+            Failure::message(
+                Exit::Failed,
+                "the exporter (scripts/export_onnx.py) was not found here or above",
+            )
+            .with_hint(
+                "run this in a checkout of cvtrt, or name its scripts folder with --scripts-dir",
+            )
+        })
+}
+
+/// The exporter's own environment, made from its lock file on first use.
+fn environment(scripts: &Path, context: &Context) -> Result<PathBuf, Failure> {
+    let lock = scripts.join("export/requirements.lock");
+    let folder = context.places().cache.join("export-env");
+    let (python, stamp) = (folder.join("bin/python"), folder.join("requirements.lock"));
+    let wanted = std::fs::read(&lock).map_err(|error| Failure::new(Exit::Failed, error))?;
+    if python.is_file() && std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    printer::say("making the exporter's Python environment; torch is large, this takes minutes");
+    must(
+        Command::new("python3").args(["-m", "venv"]).arg(&folder),
+        "python3 -m venv",
+        "apt-get install python3-venv",
+    )?;
+    let mut install = Command::new(&python);
+    install
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ])
+        .arg(&lock);
+    must(
+        &mut install,
+        "pip install",
+        "check pip's configuration and the network, then run the command again",
+    )?;
+    std::fs::write(&stamp, wanted).map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok(python)
+}
+
+fn must(command: &mut Command, name: &str, hint: &str) -> Result<(), Failure> {
+    let status = status(command.stdout(Stdio::null()))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::message(Exit::Failed, format!("{name} failed ({status})")).with_hint(hint))
+}
+
+fn status(command: &mut Command) -> Result<std::process::ExitStatus, Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.status().map_err(|error| {
+        Failure::message(Exit::Failed, format!("cannot start {program}: {error}"))
+            .with_hint("install Python 3 with venv and pip")
+    })
+}

@@ -1,0 +1,118 @@
+//! The command line: one file per command, arguments' structs, the printer.
+
+mod completions;
+mod context;
+mod export;
+mod failure;
+mod global;
+mod printer;
+mod setup;
+
+pub use failure::{Exit, Failure};
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use context::Context;
+use global::Global;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// CosyVoice models to verified TensorRT engines, and speech from them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cvtrt",
+    bin_name = "cvtrt",
+    version,
+    max_term_width = 110,
+    propagate_version = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install the run-time libraries into a project-local folder
+    Setup(setup::Args),
+    /// Check an upstream checkpoint and export it to a bundle
+    Export(export::Args),
+    /// Print a shell's completion script
+    Completions(completions::Args),
+}
+
+/// Runs the program: parses the arguments, runs the command, renders its error, and chooses the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    match parse(&arguments) {
+        Ok(Parsed::Run(cli, context)) => finish(dispatch(&cli.command, &context), &context),
+        Ok(Parsed::Said(code)) => code,
+        Err(failure) => {
+            failure.render(json, printer::color_wanted(global::Color::Auto));
+            failure.code()
+        }
+    }
+}
+
+enum Parsed {
+    Run(Box<Cli>, Box<Context>),
+    /// Help, version, or a usage error that is already on the terminal.
+    Said(ExitCode),
+}
+
+fn parse(arguments: &[OsString]) -> Result<Parsed, Failure> {
+    let context = context::Origin::here()?;
+    let command = context.apply(Cli::command())?;
+    let matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return said(&error),
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(Failure::usage)?;
+    let context = Context::new(&cli.global, context, matches);
+    Ok(Parsed::Run(Box::new(cli), Box::new(context)))
+}
+
+fn said(error: &clap::Error) -> Result<Parsed, Failure> {
+    let help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    match error.print() {
+        Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, source))
+        }
+        _ if help => Ok(Parsed::Said(ExitCode::SUCCESS)),
+        _ => Ok(Parsed::Said(Exit::Usage.into())),
+    }
+}
+
+fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Setup(args) => setup::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+    }
+}
+
+fn finish(result: Result<Exit, Failure>, context: &Context) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.render(context.json(), context.color());
+            failure.code()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        crate::config::with_variables(Cli::command()).debug_assert();
+    }
+}

@@ -1,0 +1,189 @@
+//! `cvtrt.yaml`: flags written down.
+
+use crate::hint::{Class, Hint};
+use clap::Command;
+use serde_yaml::{Mapping, Value};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+/// A configuration file: flags by their long name, those of one command under the command's name.
+///
+/// ```yaml
+/// runtime-dir: /opt/cvtrt
+/// build:
+///   fp16: true
+///   target: [sm_86, sm_120]
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConfigFile {
+    path: PathBuf,
+    entries: Mapping,
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no YAML mapping.
+    #[error("{} is not a YAML mapping of flags", path.display())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column.
+        #[source]
+        source: serde_yaml::Error,
+    },
+    /// An entry names no flag.
+    #[error("{}: `{entry}` is no flag of `{command}`", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        entry: String,
+        /// The command it was looked for in.
+        command: String,
+    },
+    /// An entry's value cannot be a flag's value.
+    #[error("{}: `{entry}` must be a text, a number, true, false, or a list of those", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        entry: String,
+    },
+}
+
+impl Hint for ConfigError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Unknown { command, .. } => {
+                Some(format!("{command} --help lists the flags").into())
+            }
+            Self::Read { .. } | Self::Yaml { .. } | Self::Value { .. } => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        Class::Input
+    }
+}
+
+impl ConfigFile {
+    /// Reads the nearest `cvtrt.yaml` in `working_dir` or above it; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] or [`ConfigError::Yaml`].
+    pub fn nearest(working_dir: &Path) -> Result<Option<Self>, ConfigError> {
+        let found = working_dir
+            .ancestors()
+            .map(|dir| dir.join(super::FILE_NAME))
+            .find(|path| path.is_file());
+        found.map(|path| Self::read(&path)).transpose()
+    }
+
+    /// Reads one file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] or [`ConfigError::Yaml`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let entries = match text.trim() {
+            "" => Mapping::new(),
+            _ => serde_yaml::from_str(&text).map_err(|source| ConfigError::Yaml {
+                path: path.to_owned(),
+                source,
+            })?,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            entries,
+        })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file sets `flag`, for all commands or for `command`.
+    pub fn sets(&self, command: &str, flag: &str) -> bool {
+        let own = self.entries.get(command).and_then(Value::as_mapping);
+        own.is_some_and(|own| own.contains_key(flag)) || self.entries.contains_key(flag)
+    }
+
+    pub(super) fn apply(&self, command: Command) -> Result<Command, ConfigError> {
+        self.apply_entries(command, &self.entries)
+    }
+
+    fn apply_entries(
+        &self,
+        mut command: Command,
+        entries: &Mapping,
+    ) -> Result<Command, ConfigError> {
+        for (key, value) in entries {
+            let entry = key
+                .as_str()
+                .ok_or_else(|| self.unknown(&format!("{key:?}"), &command))?;
+            if let (Some(subcommand), Value::Mapping(own)) =
+                (command.find_subcommand(entry).cloned(), value)
+            {
+                let changed = self.apply_entries(subcommand, own)?;
+                command = command.mut_subcommand(entry, |_| changed);
+                continue;
+            }
+            let Some(id) = command
+                .get_arguments()
+                .find(|arg| arg.get_long() == Some(entry))
+                .map(|arg| arg.get_id().clone())
+            else {
+                return Err(self.unknown(entry, &command));
+            };
+            let words = words(value).ok_or_else(|| ConfigError::Value {
+                path: self.path.clone(),
+                entry: entry.to_owned(),
+            })?;
+            command = command.mut_arg(id, |arg| arg.default_values(words));
+        }
+        Ok(command)
+    }
+
+    fn unknown(&self, entry: &str, command: &Command) -> ConfigError {
+        let command = command
+            .get_bin_name()
+            .unwrap_or(command.get_name())
+            .to_owned();
+        ConfigError::Unknown {
+            path: self.path.clone(),
+            entry: entry.to_owned(),
+            command,
+        }
+    }
+}
+
+fn words(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Sequence(items) => items.iter().map(word).collect(),
+        one => word(one).map(|word| vec![word]),
+    }
+}
+
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! Looks for a driver and its devices without disturbing either.
+#![expect(
+    unsafe_code,
+    reason = "asking for the driver library is an unsafe call in cudarc"
+)]
+
+use crate::profile::ComputeCapability;
+use cudarc::driver::sys::CUdevice_attribute;
+use cudarc::driver::{CudaContext, result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A working driver.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Driver {
+    /// CUDA version the driver supports, `major * 1000 + minor * 10`.
+    pub cuda_version: i32,
+    /// Devices, by ordinal; never empty.
+    pub devices: Vec<Device>,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Device {
+    /// Ordinal, after `CUDA_VISIBLE_DEVICES`.
+    pub ordinal: usize,
+    /// Product name.
+    pub name: String,
+    /// GPU generation.
+    pub capability: ComputeCapability,
+    /// Total memory, in bytes.
+    pub memory_bytes: u64,
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+}
+
+/// Why there is no CUDA here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoCuda {
+    /// The driver library is not installed.
+    #[error("no NVIDIA driver (libcuda.so.1 was not found)")]
+    NoDriver,
+    /// The driver is there and sees no device.
+    #[error("the NVIDIA driver reports no device")]
+    NoDevice,
+    /// The driver failed.
+    #[error("the NVIDIA driver failed: {0}")]
+    Broken(String),
+}
+
+/// Looks for a driver and its devices. Cheap, and never panics.
+///
+/// # Errors
+/// [`NoCuda`].
+pub fn probe() -> Result<Driver, NoCuda> {
+    // SAFETY: only opens the library; cudarc requires the call before any other and nothing of ours holds its symbols.
+    if !unsafe { cudarc::driver::sys::is_culib_present() } {
+        return Err(NoCuda::NoDriver);
+    }
+    // A driver that lacks a symbol makes cudarc panic.
+    catch_unwind(AssertUnwindSafe(probe_driver))
+        .unwrap_or_else(|_| Err(NoCuda::Broken("it lacks a symbol cvtrt needs".to_owned())))
+}
+
+fn probe_driver() -> Result<Driver, NoCuda> {
+    let broken = |error: cudarc::driver::DriverError| NoCuda::Broken(error.to_string());
+    if let Err(error) = result::init() {
+        return Err(match error.0 {
+            cudarc::driver::sys::CUresult::CUDA_ERROR_NO_DEVICE => NoCuda::NoDevice,
+            _ => broken(error),
+        });
+    }
+    let count = result::device::get_count().map_err(broken)?;
+    let devices = (0..usize::try_from(count).unwrap_or(0))
+        .map(probe_device)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(broken)?;
+    if devices.is_empty() {
+        return Err(NoCuda::NoDevice);
+    }
+    let cuda_version = driver_version().map_err(broken)?;
+    Ok(Driver {
+        cuda_version,
+        devices,
+    })
+}
+
+fn probe_device(ordinal: usize) -> Result<Device, cudarc::driver::DriverError> {
+    let context = CudaContext::new(ordinal)?;
+    let (major, minor) = context.compute_capability()?;
+    let (_, total) = context.mem_get_info()?;
+    let multiprocessors =
+        context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+    let unsigned = |number: i32| u32::try_from(number).unwrap_or(0);
+    Ok(Device {
+        ordinal,
+        name: context.name()?,
+        capability: ComputeCapability {
+            major: unsigned(major),
+            minor: unsigned(minor),
+        },
+        memory_bytes: total as u64,
+        multiprocessors: unsigned(multiprocessors),
+    })
+}
+
+fn driver_version() -> Result<i32, cudarc::driver::DriverError> {
+    let mut version = 0;
+    // SAFETY: the driver writes one integer through the pointer, which outlives the call.
+    unsafe { cudarc::driver::sys::cuDriverGetVersion(&raw mut version) }.result()?;
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_answers_with_or_without_a_gpu() {
+        match probe() {
+            Ok(driver) => assert!(!driver.devices.is_empty()),
+            Err(reason) => assert!(!reason.to_string().is_empty()),
+        }
+    }
+}

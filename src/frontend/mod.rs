@@ -1,0 +1,11 @@
+//! Text to ids in front of the model, samples to files behind it.
+
+mod error;
+mod tokenizer;
+
+pub mod pcm;
+pub mod text;
+pub mod wav;
+
+pub use error::FrontendError;
+pub use tokenizer::TextTokenizer;

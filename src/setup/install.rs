@@ -1,0 +1,284 @@
+//! Putting one wheel's libraries in place.
+
+use super::{Kind, Member, SetupError, Wheel, adopt, pip};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A library set that is in place.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Installed {
+    /// What it is.
+    pub kind: Kind,
+    /// The package it came in.
+    pub package: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The folder with its libraries.
+    pub folder: PathBuf,
+    /// How it got there.
+    pub origin: Origin,
+    /// Bytes of its libraries.
+    pub bytes: u64,
+}
+
+/// How a library set came to be in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It was there.
+    Present,
+    /// pip had installed it; it is used where it is.
+    Adopted,
+    /// It was unpacked from a wheel now.
+    Unpacked,
+}
+
+/// Puts a wheel's libraries into `root`, unless they are there or installed already.
+///
+/// `from`: a folder of wheels to use instead of pip's download.
+///
+/// # Errors
+/// [`SetupError`]; what was in place before stays.
+pub fn install(wheel: &Wheel, root: &Path, from: Option<&Path>) -> Result<Installed, SetupError> {
+    let folder = root.join(wheel.kind.folder());
+    if let Some(bytes) = complete(wheel, &folder) {
+        return Ok(report(wheel, folder, Origin::Present, bytes));
+    }
+    if let Some((folder, bytes)) = adopted(wheel) {
+        return Ok(report(wheel, folder, Origin::Adopted, bytes));
+    }
+    create(root)?;
+    let staging = tempfile::tempdir_in(root).map_err(|source| SetupError::File {
+        path: root.to_owned(),
+        source,
+    })?;
+    let archive = match from {
+        Some(from) => pip::find(wheel, from)?,
+        None => pip::fetch(wheel, staging.path())?,
+    };
+    check_digest(wheel, &archive)?;
+    let unpacked = staging.path().join("unpacked");
+    create(&unpacked)?;
+    unpack(wheel, &archive, &unpacked)?;
+    create(&folder)?;
+    for member in wheel.members {
+        let (source, target) = (
+            unpacked.join(member.file_name()),
+            folder.join(member.file_name()),
+        );
+        fs::rename(&source, &target).map_err(|source| SetupError::File {
+            path: target,
+            source,
+        })?;
+    }
+    let bytes = complete(wheel, &folder).unwrap_or(0);
+    Ok(report(wheel, folder, Origin::Unpacked, bytes))
+}
+
+fn report(wheel: &Wheel, folder: PathBuf, origin: Origin, bytes: u64) -> Installed {
+    Installed {
+        kind: wheel.kind,
+        package: wheel.package,
+        version: wheel.version,
+        folder,
+        origin,
+        bytes,
+    }
+}
+
+/// Bytes of the libraries, where all of them are in `folder`.
+fn complete(wheel: &Wheel, folder: &Path) -> Option<u64> {
+    let size = |member: &Member| {
+        fs::metadata(folder.join(member.file_name()))
+            .ok()
+            .filter(fs::Metadata::is_file)
+            .map(|data| data.len())
+    };
+    wheel.members.iter().map(size).sum()
+}
+
+fn adopted(wheel: &Wheel) -> Option<(PathBuf, u64)> {
+    let info = format!(
+        "{}-{}.dist-info",
+        wheel.package.replace('-', "_"),
+        wheel.version
+    );
+    let site = adopt::site_packages()
+        .into_iter()
+        .find(|site| site.join(&info).is_dir())?;
+    let folder = site.join(Path::new(wheel.members.first()?.path).parent()?);
+    let bytes = complete(wheel, &folder)?;
+    Some((folder, bytes))
+}
+
+fn check_digest(wheel: &Wheel, archive: &Path) -> Result<(), SetupError> {
+    let failed = |source| SetupError::File {
+        path: archive.to_owned(),
+        source,
+    };
+    let mut hasher = Sha256::new();
+    io::copy(
+        &mut File::open(archive).map_err(failed)?,
+        &mut HashWriter(&mut hasher),
+    )
+    .map_err(failed)?;
+    let found = hex(&hasher.finalize());
+    if found == wheel.sha256 {
+        return Ok(());
+    }
+    Err(SetupError::Digest {
+        path: archive.to_owned(),
+        expected: wheel.sha256,
+        found,
+    })
+}
+
+fn unpack(wheel: &Wheel, archive: &Path, folder: &Path) -> Result<(), SetupError> {
+    let failed = |source| SetupError::File {
+        path: archive.to_owned(),
+        source,
+    };
+    let unreadable = |source| SetupError::Archive {
+        path: archive.to_owned(),
+        source,
+    };
+    let mut zip = zip::ZipArchive::new(File::open(archive).map_err(failed)?).map_err(unreadable)?;
+    for member in wheel.members {
+        let missing = || SetupError::Member {
+            path: archive.to_owned(),
+            member: member.path.to_owned(),
+        };
+        let mut entry = zip.by_name(member.path).map_err(|_| missing())?;
+        let target = folder.join(member.file_name());
+        let write = |source| SetupError::File {
+            path: target.clone(),
+            source,
+        };
+        let mut file = File::create(&target).map_err(write)?;
+        io::copy(&mut entry, &mut file).map_err(write)?;
+        file.sync_all().map_err(write)?;
+    }
+    Ok(())
+}
+
+fn create(folder: &Path) -> Result<(), SetupError> {
+    fs::create_dir_all(folder).map_err(|source| SetupError::File {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all");
+            text
+        })
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    const MEMBERS: &[Member] = &[Member {
+        path: "pkg/libx.so.1",
+    }];
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn wheel(sha256: &'static str) -> Wheel {
+        Wheel {
+            kind: Kind::OnnxRuntime,
+            package: "no-such-package",
+            version: "1.0",
+            tags: &[],
+            sha256,
+            members: MEMBERS,
+        }
+    }
+
+    fn write_wheel(folder: &Path, member: &str) -> PathBuf {
+        let path = folder.join("no_such_package-1.0-py3-none-any.whl");
+        let mut zip = zip::ZipWriter::new(File::create(&path).expect("file"));
+        zip.start_file(member, zip::write::FileOptions::default())
+            .expect("entry");
+        zip.write_all(b"library").expect("bytes");
+        zip.finish().expect("archive");
+        path
+    }
+
+    fn digest_of(path: &Path) -> &'static str {
+        let bytes = fs::read(path).expect("wheel");
+        Box::leak(hex(&Sha256::digest(bytes)).into_boxed_str())
+    }
+
+    #[test]
+    fn a_wheel_is_unpacked_once() {
+        let (root, from) = (
+            tempfile::tempdir().expect("root"),
+            tempfile::tempdir().expect("from"),
+        );
+        let wheel = wheel(digest_of(&write_wheel(from.path(), "pkg/libx.so.1")));
+        let first = install(&wheel, root.path(), Some(from.path())).expect("first");
+        assert_eq!((first.origin, first.bytes), (Origin::Unpacked, 7));
+        let second = install(&wheel, root.path(), Some(from.path())).expect("second");
+        assert_eq!(second.origin, Origin::Present);
+        let left: Vec<_> = fs::read_dir(root.path()).expect("root").collect();
+        assert_eq!(
+            left.len(),
+            1,
+            "nothing but the library folder is left: {left:?}"
+        );
+    }
+
+    #[test]
+    fn a_foreign_wheel_is_refused_and_leaves_nothing() {
+        let (root, from) = (
+            tempfile::tempdir().expect("root"),
+            tempfile::tempdir().expect("from"),
+        );
+        write_wheel(from.path(), "pkg/libx.so.1");
+        let error =
+            install(&wheel(EMPTY), root.path(), Some(from.path())).expect_err("another digest");
+        assert!(matches!(error, SetupError::Digest { .. }), "{error}");
+        assert_eq!(fs::read_dir(root.path()).expect("root").count(), 0);
+    }
+
+    #[test]
+    fn a_wheel_without_the_library_is_named() {
+        let (root, from) = (
+            tempfile::tempdir().expect("root"),
+            tempfile::tempdir().expect("from"),
+        );
+        let wheel = wheel(digest_of(&write_wheel(from.path(), "pkg/other.so")));
+        let error = install(&wheel, root.path(), Some(from.path())).expect_err("no library");
+        assert!(matches!(error, SetupError::Member { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_empty_folder_of_wheels_is_an_input_error() {
+        let (root, from) = (
+            tempfile::tempdir().expect("root"),
+            tempfile::tempdir().expect("from"),
+        );
+        let error = install(&wheel(EMPTY), root.path(), Some(from.path())).expect_err("no wheel");
+        assert!(matches!(error, SetupError::NotInFolder { .. }), "{error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Fetching wheels with the user's pip.
+
+use super::{SetupError, Wheel};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Fetches a wheel into `folder` and returns its path.
+///
+/// `pip download` is used rather than `pip install`: it works where the system's Python is externally managed, and
+/// leaves no environment behind.
+pub(super) fn fetch(wheel: &Wheel, folder: &Path) -> Result<PathBuf, SetupError> {
+    let mut command = Command::new("python3");
+    command.args([
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]);
+    command
+        .args(wheel.tags)
+        .arg("--dest")
+        .arg(folder)
+        .arg(format!("{}=={}", wheel.package, wheel.version));
+    tracing::info!(
+        package = wheel.package,
+        version = wheel.version,
+        "fetching wheel"
+    );
+    let output = command.output().map_err(|source| SetupError::NoPython {
+        program: "python3".to_owned(),
+        source,
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let reason = said
+            .lines()
+            .rfind(|line| line.contains("ERROR") || line.contains("No module"))
+            .or(said.lines().last());
+        let reason = reason
+            .unwrap_or("it said nothing")
+            .trim_start_matches("ERROR: ")
+            .to_owned();
+        return Err(SetupError::Fetch {
+            package: wheel.package,
+            version: wheel.version,
+            reason,
+        });
+    }
+    find(wheel, folder)
+}
+
+/// The wheel among the files of a folder.
+pub(super) fn find(wheel: &Wheel, folder: &Path) -> Result<PathBuf, SetupError> {
+    let prefix = format!("{}-{}-", wheel.package.replace('-', "_"), wheel.version);
+    let missing = || SetupError::NotInFolder {
+        folder: folder.to_owned(),
+        package: wheel.package,
+        version: wheel.version,
+    };
+    let entries = std::fs::read_dir(folder).map_err(|_| missing())?;
+    let is_wheel = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "whl")
+            && path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+    };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(is_wheel)
+        .ok_or_else(missing)
+}
