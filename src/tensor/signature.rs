@@ -206,7 +206,7 @@ impl Port {
                 } => {
                     let size = found
                         .checked_sub(*offset)
-                        .filter(|rest| rest % factor == 0)
+                        .filter(|rest| rest.checked_rem(*factor) == Some(0))
                         .map(|rest| rest / factor)
                         .ok_or_else(|| wrong(dim.to_string()))?;
                     let known = *sizes.entry(*axis).or_insert(size);
@@ -239,9 +239,13 @@ impl Dim {
         }
     }
 
-    /// Reads a `dim_param`: `frames`, `480*frames+16`; anything else is [`Dim::Unknown`].
+    /// Reads a `dim_param`: `frames`, `480*frames+16`; anything else, other spellings too, is [`Dim::Unknown`].
+    ///
+    /// So every `dim_param` prints back as it was.
     pub fn from_param(text: &str) -> Self {
-        parse_param(text).unwrap_or_else(|| Self::Unknown(text.to_owned()))
+        parse_param(text)
+            .filter(|dim| dim.to_string() == text)
+            .unwrap_or_else(|| Self::Unknown(text.to_owned()))
     }
 }
 
@@ -284,17 +288,14 @@ impl fmt::Display for Port {
 
 fn parse_param(text: &str) -> Option<Dim> {
     let (scaled, offset) = match text.split_once('+') {
-        Some((scaled, offset)) => (scaled, offset.trim().parse().ok()?),
+        Some((scaled, offset)) => (scaled, offset.parse().ok()?),
         None => (text, 0),
     };
     let (factor, axis) = match scaled.split_once('*') {
-        Some((factor, axis)) => (
-            factor.trim().parse().ok().filter(|&factor| factor > 0)?,
-            axis,
-        ),
+        Some((factor, axis)) => (factor.parse().ok().filter(|&factor| factor > 0)?, axis),
         None => (1, scaled),
     };
-    let axis = Axis::from_str(axis.trim()).ok()?;
+    let axis = Axis::from_str(axis).ok()?;
     Some(Dim::Axis {
         axis,
         factor,
@@ -328,11 +329,24 @@ mod tests {
             assert!(matches!(dim, Dim::Axis { .. }), "{text}");
             assert_eq!(dim.to_string(), text);
         }
-        assert_eq!(
-            Dim::from_param("0*frames"),
-            Dim::Unknown("0*frames".to_owned())
-        );
-        assert_eq!(Dim::from_param("T"), Dim::Unknown("T".to_owned()));
+        for text in [
+            "",
+            "T",
+            "0*frames",
+            "1*frames",
+            "frames+0",
+            "02*frames",
+            "2 * frames",
+            "frames+3+4",
+            "frames*2",
+            "+3",
+        ] {
+            assert_eq!(
+                Dim::from_param(text),
+                Dim::Unknown(text.to_owned()),
+                "{text}"
+            );
+        }
     }
 
     #[test]
