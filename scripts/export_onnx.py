@@ -10,14 +10,23 @@ import sys
 from pathlib import Path
 
 from export import preflight
+from export.bundle import WEIGHT_GRAPHS
 from export.errors import ExportError, ModelFolderError
 from export.exporting import MAX_POSITIONS, MAX_TOKENS, ExportedGraph, ExportOptions, export
+from export.graphs import GROUPS
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+GRAPH_NAMES = {*WEIGHT_GRAPHS, *GROUPS}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.out is None and not options.check_only:
+        parser.error("--out is needed, unless --check-only is given")
+    unknown = sorted(set(options.graphs or ()) - GRAPH_NAMES)
+    if unknown:
+        parser.error(f"no graph `{unknown[0]}`; there are {', '.join(sorted(GRAPH_NAMES))}")
     # With --json, stdout carries one document and everything for people goes to stderr.
     talk = sys.stderr if options.json else sys.stdout
     try:
@@ -28,13 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.model_dir}: {error}", file=sys.stderr)
         _emit(options, {"error": str(error), "problems": [problem.as_dict() for problem in error.problems]})
         return BAD_INPUT
-    except ExportError as error:
+    except (ExportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         _emit(options, {"error": str(error)})
         return FAILED
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _emit(options, {"error": str(error)})
+    except KeyboardInterrupt:
+        print("interrupted; nothing was left behind", file=sys.stderr)
         return FAILED
     _emit(options, result)
     return DONE
@@ -44,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model-dir", type=Path, required=True, help="folder of a released model")
     parser.add_argument("--out", type=Path, help="bundle to write; needed unless --check-only")
-    parser.add_argument("--graphs", help="comma-separated graph ids; `hift` means both of its graphs")
+    parser.add_argument(
+        "--graphs", type=lambda text: text.split(","), help="comma-separated graph ids; `hift` means both of its graphs"
+    )
     parser.add_argument("--name", help="name of the bundle (default: that of the output folder)")
     parser.add_argument("--max-positions", type=int, default=MAX_POSITIONS, help="rows of the LLM's rotary table")
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help="speech tokens the flow encoder can take")
@@ -60,8 +70,6 @@ def _run(options: argparse.Namespace, talk) -> dict:
     checked = {"family": folder.config.family, "parameters": count}
     if options.check_only:
         return checked
-    if options.out is None:
-        raise SystemExit("error: --out is needed to export (or pass --check-only)")
 
     exported = []
 
@@ -69,10 +77,8 @@ def _run(options: argparse.Namespace, talk) -> dict:
         exported.append(graph)
         print_graph(graph, talk)
 
-    names = options.graphs.split(",") if options.graphs else None
-    contents = export(
-        folder, options.out, ExportOptions(options.name, None, names, options.max_positions, options.max_tokens), report
-    )
+    selection = ExportOptions(options.name, None, options.graphs, options.max_positions, options.max_tokens)
+    contents = export(folder, options.out, selection, report)
     print(f"bundle: {options.out}", file=talk)
     return checked | {
         "bundle": str(options.out),
@@ -100,4 +106,6 @@ def _emit(options: argparse.Namespace, document: dict) -> None:
 
 
 if __name__ == "__main__":
+    # A caller that reads a pipe sees every graph when it is done.
+    sys.stdout.reconfigure(line_buffering=True)
     sys.exit(main())

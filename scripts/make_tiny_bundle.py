@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer as Trainable
 from tokenizers import Regex, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Trainable
 
 from export import bundle, preflight, stand_ins, tokenizer, voices
 from export.bundle import Contents

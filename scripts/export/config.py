@@ -18,6 +18,7 @@ Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 FAMILY_FILES = {"cosyvoice": "cosyvoice.yaml", "cosyvoice2": "cosyvoice2.yaml", "cosyvoice3": "cosyvoice3.yaml"}
 FLAT_FILE = "config.yaml"
 QWEN_FOLDER = "CosyVoice-BlankEN"
+RESTORE = "restore the file that came with the model"
 # What upstream builds with and its YAML does not say.
 UP_BLOCKS = 4
 EULER_STEPS = 10
@@ -155,9 +156,9 @@ def load(folder: Path, shapes: Shapes) -> ModelConfig:
             return _from_flat(document, path.name)
         return _from_upstream(document, path.name, _qwen(folder, shapes.get("llm", {})), shapes)
     except KeyError as error:
-        raise _bad(path.name, "config", f"has no key {error}", "restore the file that came with the model") from error
+        raise _bad(path.name, "config", f"has no key {error}", RESTORE) from error
     except (TypeError, ValueError) as error:
-        raise _bad(path.name, "config", str(error), "restore the file that came with the model") from error
+        raise _bad(path.name, "config", str(error), RESTORE) from error
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         return tagged_yaml.parse(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, OSError) as error:
         what = " ".join(str(error).split())
-        raise _bad(path.name, "config", f"cannot be read: {what}", "restore the file that came with the model") from error
+        raise _bad(path.name, "config", f"cannot be read: {what}", RESTORE) from error
 
 
 def _bad(file: str, kind: str, what: str, fix: str) -> ModelFolderError:
@@ -204,14 +205,14 @@ def _qwen(folder: Path, llm: Mapping[str, tuple[int, ...]]) -> _Qwen:
             )
         except (ValueError, KeyError, TypeError) as error:
             name = f"{QWEN_FOLDER}/{file.name}"
-            raise _bad(name, "config", f"cannot be used: {error}", "restore the file that came with the model") from error
+            raise _bad(name, "config", f"cannot be used: {error}", RESTORE) from error
     layer = "llm.model.model.layers.0"
     queries = llm.get(f"{layer}.self_attn.q_proj.weight")
     keys = llm.get(f"{layer}.self_attn.k_proj.weight")
     gate = llm.get(f"{layer}.mlp.gate_proj.weight")
     if not (embed and queries and keys and gate) or queries[0] % QWEN2_HEAD_DIM:
         what = "is absent, and the weights of llm do not tell the head count"
-        raise _bad(f"{QWEN_FOLDER}/config.json", "missing_file", what, "copy the folder CosyVoice-BlankEN from the model")
+        raise _bad(f"{QWEN_FOLDER}/config.json", "missing_file", what, f"copy the folder {QWEN_FOLDER} from the model")
     return _Qwen(
         hidden=embed[1],
         intermediate=gate[0],

@@ -36,7 +36,7 @@ def _folded(nodes: list[onnx.NodeProto], weights: Weights, outputs: set[str]) ->
         if grown and node.op_type != "Constant":
             kept.append(node)
             continue
-        weights.update(zip(node.output, values))
+        weights.update(zip(node.output, values, strict=True))
     return kept, weights
 
 

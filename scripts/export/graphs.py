@@ -92,14 +92,8 @@ def graphs(config: ModelConfig, max_positions: int, max_tokens: int) -> list[Gra
 
 
 def selected(all_graphs: Sequence[Graph], names: Sequence[str]) -> list[Graph]:
-    """The graphs named, `hift` meaning both of its graphs. Raises `ValueError` for a name that is none."""
-    known = {graph.id for graph in all_graphs}
-    wanted: set[str] = set()
-    for name in names:
-        ids = GROUPS.get(name, (name,))
-        if not known.issuperset(ids):
-            raise ValueError(f"no graph `{name}`; there are {', '.join([*sorted(known), *GROUPS])}")
-        wanted.update(ids)
+    """The graphs named, `hift` meaning both of its graphs."""
+    wanted = {graph for name in names for graph in GROUPS.get(name, (name,))}
     return [graph for graph in all_graphs if graph.id in wanted]
 
 

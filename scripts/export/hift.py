@@ -56,14 +56,14 @@ class HiftDecoder(nn.Module):
         self.conv_pre = Conv1d(config.mel_bins, widths[0], OUTER_KERNEL, _symmetric(OUTER_KERNEL))
         self.ups = nn.ModuleList(
             ConvTranspose1d(widths[stage], widths[stage + 1], kernel, rate)
-            for stage, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernels))
+            for stage, (rate, kernel) in enumerate(zip(config.upsample_rates, config.upsample_kernels, strict=True))
         )
         self.source_downs = nn.ModuleList(
-            _source_down(bins, width, stride) for width, stride in zip(widths[1:], strides)
+            _source_down(bins, width, stride) for width, stride in zip(widths[1:], strides, strict=True)
         )
         self.source_resblocks = nn.ModuleList(
             _ResBlock(width, kernel, config.dilations)
-            for width, kernel in zip(widths[1:], config.source_resblock_kernels)
+            for width, kernel in zip(widths[1:], config.source_resblock_kernels, strict=True)
         )
         self.resblocks = nn.ModuleList(
             _ResBlock(width, kernel, config.dilations) for width in widths[1:] for kernel in config.resblock_kernels
@@ -116,7 +116,8 @@ class _ResBlock(nn.Module):
         self.activations2 = nn.ModuleList(_Snake(width) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        for first, second, before, between in zip(self.convs1, self.convs2, self.activations1, self.activations2):
+        steps = zip(self.activations1, self.convs1, self.activations2, self.convs2, strict=True)
+        for before, first, between, second in steps:
             x = x + second(between(first(before(x))))
         return x
 

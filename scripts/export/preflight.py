@@ -33,16 +33,22 @@ class ModelFolder:
 
 def check(folder: Path) -> ModelFolder:
     """Raises `ModelFolderError` with every problem found, or `ExportError` for a family that is not exported yet."""
-    family, _ = configuration.find(folder)
-    if family in NOT_EXPORTED:
-        raise ExportError(f"{folder} is a `{family}` model, which is not exported yet: it needs {NOT_EXPORTED[family]}")
+    if not folder.is_dir():
+        raise ModelFolderError([Problem(str(folder), "missing_file", "is not a folder", "pass the folder of a model")])
     problems: list[Problem] = []
     checkpoints = _opened(folder, problems)
     try:
+        family, _ = configuration.find(folder)
+        if family in NOT_EXPORTED:
+            raise ExportError(f"{folder}: `{family}` is not exported yet; it needs {NOT_EXPORTED[family]}")
         config = configuration.load(folder, {stem: file.shapes for stem, file in checkpoints.items()})
+        expected = expected_shapes(config)
     except ModelFolderError as error:
         raise ModelFolderError([*error.problems, *problems]) from error
-    expected = expected_shapes(config)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        what = f"describes no model of this family: {str(error).splitlines()[0]}"
+        problem = Problem(config.file, "config", what, configuration.RESTORE)
+        raise ModelFolderError([problem, *problems]) from error
     for stem, checkpoint in checkpoints.items():
         problems += compared(checkpoint.path.name, expected[stem], checkpoint.shapes, UNUSED.get(stem, frozenset()))
     if problems:

@@ -13,7 +13,7 @@ SEED = 41
 
 
 def write_speech_tokenizer(path: Path, vocab: int) -> None:
-    """`feats` `[1, 128, features]`, `feats_length` i32 `[1]` → `indices` i64 `[1, about length / 4]`, ids below `vocab`."""
+    """`feats` `[1, 128, features]`, `feats_length` i32 `[1]` → `indices` i64 `[1, about length / 4]`, below `vocab`."""
     random = np.random.default_rng(SEED)
     weights = {
         "zero": np.array([0], np.int32),

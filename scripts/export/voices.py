@@ -51,7 +51,8 @@ def load(folder: Path, mel_bins: int, decode: Callable[[list[int]], str] | None)
         return [_voice(name, entry, mel_bins, decode) for name, entry in sorted(entries.items())]
     except Exception as error:  # torch.load reports damaged files in many types
         what = f"cannot be read as voices: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise ModelFolderError([Problem(SPK2INFO, "unreadable", what, f"download {SPK2INFO} again, or remove it")]) from error
+        problem = Problem(SPK2INFO, "unreadable", what, f"download {SPK2INFO} again, or remove it")
+        raise ModelFolderError([problem]) from error
 
 
 def _voice(name: str, entry: dict, mel_bins: int, decode: Callable[[list[int]], str] | None) -> Voice:

@@ -9,7 +9,7 @@ from onnx import TensorProto, external_data_helper, numpy_helper, shape_inferenc
 from .errors import ExportError
 from .tracing import TracedGraph
 
-# Above this, weights go to `<graph>.onnx.data`: readers map that file, while a protobuf has to be copied (and ends at 2 GB).
+# Above this, weights go to `<graph>.onnx.data`: readers map that file; a protobuf has to be copied, and ends at 2 GB.
 EXTERNAL_BYTES = 1_000_000_000
 # Smaller tensors stay inside the ONNX file: shape inference needs some of them.
 EXTERNAL_TENSOR_BYTES = 4096
@@ -67,6 +67,6 @@ def _check(path: Path) -> None:
         inferred = shape_inference.infer_shapes(declared, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
         raise ExportError(f"{path.name} does not pass the ONNX checker: {error}") from error
-    for before, after in zip(declared.graph.output, inferred.graph.output):
+    for before, after in zip(declared.graph.output, inferred.graph.output, strict=True):
         if before != after:
             raise ExportError(f"{path.name}: output `{before.name}` is declared {before.type}, inferred {after.type}")

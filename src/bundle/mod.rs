@@ -7,6 +7,7 @@ mod check;
 mod error;
 mod locate;
 mod manifest;
+mod manifest_error;
 mod map;
 mod open;
 mod path;
@@ -17,12 +18,17 @@ mod tables;
 mod tensor_file;
 mod voice;
 
-pub use check::ManifestError;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod shipped;
+
 pub use error::BundleError;
 pub use manifest::{
     FileSpec, FlowSpec, GraphSpec, HiftSpec, LlmSpec, Manifest, NoiseKind, SamplingSpec, SineKind,
     SourceSpec, TokenizerSpec,
 };
+pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
 pub use stat_cache::{StatCache, StatCacheError};

@@ -3,10 +3,12 @@
 mod digest;
 mod fingerprint;
 mod named;
+mod tier;
 
 pub use digest::{Digest, DigestHasher, ParseDigestError};
 pub use fingerprint::Fingerprint;
 pub use named::UnknownName;
+pub use tier::{Tier, UnknownTier};
 
 named::named_enum! {
     /// One ONNX graph of a bundle.

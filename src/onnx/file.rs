@@ -138,3 +138,6 @@ impl fmt::Debug for ModelFile {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! ONNX files: protobuf codec, graph index, checker and rewriting passes; bytes to bytes.
 //!
 //! [`ModelFile`] reads a file, [`ModelFile::signature`] tells its inputs and outputs, [`Summary`] what is in it and
-//! [`check()`] which backends refuse it.
+//! [`check()`] which backends refuse it. [`RewrittenOnnx::of`] brings it to a precision.
+//!
+//! Messages keep only the fields that `proto/onnx.proto` knows; a rewritten model loses fields of a later format.
 
 #[cfg(any(test, feature = "testkit"))]
 pub mod builder;
@@ -16,6 +18,7 @@ mod interface;
 mod mapping;
 mod operators;
 mod parts;
+mod passes;
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -35,5 +38,9 @@ pub use external::ExternalData;
 pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
+pub use passes::{
+    DeadCode, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite, RewrittenOnnx,
+    passes_for,
+};
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

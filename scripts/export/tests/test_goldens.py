@@ -79,7 +79,7 @@ class Goldens(unittest.TestCase):
                 **{f"past_{name}": cache for name, cache in caches.items()},
             )
             logits.append(got[0][0])
-            for name, fresh in zip(names, got[1:]):
+            for name, fresh in zip(names, got[1:], strict=True):
                 caches[name][:, :, filled : filled + new] = fresh[:, :, :new]
             filled += new
         return np.stack(logits)
@@ -98,7 +98,9 @@ class Goldens(unittest.TestCase):
             last_index=np.array([len(rows) - 1 for rows in inputs], np.int32),
             **{f"past_{kind}_{layer}": empty for layer in range(2) for kind in ("k", "v")},
         )[0]
-        want = np.stack([golden[f"{mode}.tf_logits"][0, len(rows) - 1] for mode, rows in zip(LLM_MODES, inputs)])
+        want = np.stack([
+            golden[f"{mode}.tf_logits"][0, len(rows) - 1] for mode, rows in zip(LLM_MODES, inputs, strict=True)
+        ])
         self.assert_close("llm, three rows at once", got, want)
 
     def test_flow_encoder(self):

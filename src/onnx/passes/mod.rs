@@ -1,0 +1,175 @@
+//! Rewriting graphs: passes, the recipe that names them, and what comes out.
+
+mod dead_code;
+mod half;
+mod recipe;
+
+pub use dead_code::DeadCode;
+pub use half::{Half, HalfType, Islands};
+pub use recipe::{Recipe, RecipeStep};
+
+use super::error::OnnxError;
+use super::file::{MAX_MODEL_BYTES, ModelFile};
+use super::graph::Graph;
+use super::interface;
+use crate::ids::Precision;
+use crate::tensor::Signature;
+use prost::Message;
+use prost::bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+
+/// One step that changes a graph.
+///
+/// Running a pass on its own result changes nothing.
+pub trait Pass: fmt::Debug {
+    /// The name in recipes.
+    fn name(&self) -> &'static str;
+
+    /// Raised whenever the pass gives another result for some graph, so that engines are built anew.
+    fn version(&self) -> u32;
+
+    /// Everything the result depends on besides the graph, as text by name.
+    fn parameters(&self) -> BTreeMap<String, String>;
+
+    /// Changes the graph.
+    ///
+    /// # Errors
+    /// [`OnnxError`]; the graph is then of no more use.
+    fn run(&self, graph: &mut Graph, report: &mut Report) -> Result<(), OnnxError>;
+}
+
+/// What passes did, for `inspect` and logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// Nodes that nothing needed.
+    pub removed_nodes: usize,
+    /// Constants that nothing needed.
+    pub removed_constants: usize,
+    /// Constants stored in the half type.
+    pub converted_constants: usize,
+    /// Conversions in the rewritten graph that change only the floating-point type.
+    pub casts: usize,
+    /// Conversions of integers that now give a half type, which is exact only for small integers.
+    pub integers_to_half: Vec<String>,
+    /// Constants with non-zero values that became zero, and how many each has.
+    pub flushed: BTreeMap<String, u64>,
+    /// Nodes that keep the types they were exported with because their operator is unknown or has no half form.
+    pub kept_nodes: Vec<String>,
+}
+
+/// How to rewrite a graph.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// What stays in FP32 where the rest becomes half.
+    pub islands: Islands,
+    /// FP32 inputs and outputs that become half as well, such as those of a KV cache.
+    pub half_io: BTreeSet<String>,
+}
+
+/// A graph ready for a backend to compile.
+#[derive(Clone)]
+pub struct RewrittenOnnx {
+    /// The serialised model; where nothing was rewritten, the mapped file.
+    pub bytes: Bytes,
+    /// The folder that external data of `bytes` is relative to; `None` where there is none.
+    pub external_folder: Option<PathBuf>,
+    /// What was done to the graph.
+    pub recipe: Recipe,
+    /// Inputs and outputs.
+    pub signature: Signature,
+    /// The type the graph computes in.
+    pub precision: Precision,
+    /// What the passes found.
+    pub report: Report,
+}
+
+impl RewrittenOnnx {
+    /// Rewrites a model to a precision.
+    ///
+    /// FP32 is the file as it is. The half precisions turn float constants and computations into half, with
+    /// conversions at inputs, outputs and islands. Constants that a pass converts come into `bytes`; all others stay
+    /// where they are. Takes at most the size of the converted constants twice, besides the mapped file.
+    ///
+    /// # Errors
+    /// [`OnnxError`].
+    pub fn of(
+        file: &ModelFile,
+        precision: Precision,
+        rewrite: &Rewrite,
+    ) -> Result<Self, OnnxError> {
+        run(file, precision, &passes_for(precision, rewrite))
+    }
+}
+
+impl fmt::Debug for RewrittenOnnx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RewrittenOnnx")
+            .field("bytes", &self.bytes.len())
+            .field("external_folder", &self.external_folder)
+            .field("recipe", &self.recipe)
+            .field("precision", &self.precision)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The passes that bring a graph to a precision, in order.
+pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
+    let to = match precision {
+        Precision::Fp32 => return Vec::new(),
+        Precision::Fp16 => HalfType::F16,
+        Precision::Bf16 => HalfType::Bf16,
+    };
+    vec![
+        Box::new(DeadCode),
+        Box::new(Half {
+            to,
+            islands: rewrite.islands.clone(),
+            half_io: rewrite.half_io.clone(),
+        }),
+    ]
+}
+
+fn run(
+    file: &ModelFile,
+    precision: Precision,
+    passes: &[Box<dyn Pass>],
+) -> Result<RewrittenOnnx, OnnxError> {
+    let recipe = Recipe::of(passes);
+    let mut report = Report::default();
+    if passes.is_empty() {
+        return Ok(RewrittenOnnx {
+            bytes: file.bytes().clone(),
+            external_folder: external_folder(file, !file.external().is_empty()),
+            recipe,
+            signature: interface::signature(file.path(), file.graph())?,
+            precision,
+            report,
+        });
+    }
+    let mut graph = Graph::of(file);
+    for pass in passes {
+        pass.run(&mut graph, &mut report)?;
+    }
+    let size = graph.model().encoded_len() as u64;
+    if size > MAX_MODEL_BYTES {
+        return Err(OnnxError::TooLarge {
+            file: file.path().to_owned(),
+            bytes: size,
+            limit: MAX_MODEL_BYTES,
+        });
+    }
+    Ok(RewrittenOnnx {
+        bytes: graph.model().encode_to_vec().into(),
+        external_folder: external_folder(file, graph.has_external()),
+        recipe,
+        signature: interface::signature(file.path(), graph.proto())?,
+        precision,
+        report,
+    })
+}
+
+fn external_folder(file: &ModelFile, needed: bool) -> Option<PathBuf> {
+    file.folder().filter(|_| needed).map(Into::into)
+}
