@@ -17,5 +17,7 @@ pub mod profile;
 pub mod setup;
 pub mod telemetry;
 pub mod tensor;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod trt;
 pub mod yaml;

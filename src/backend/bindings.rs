@@ -1,6 +1,9 @@
 //! The tensors of one run.
 
-use crate::tensor::{DType, Dim, Port, Shape, Signature, Tensor, TensorView, TensorViewMut};
+use crate::tensor::{
+    DType, Dim, Placement, Port, Shape, Signature, SignatureError, Tensor, TensorView,
+    TensorViewMut,
+};
 
 /// The tensors of one run, positional, in the signature's order.
 ///
@@ -63,6 +66,19 @@ pub enum BindingsError {
         /// Bound.
         found: Shape,
     },
+    /// The tensors of one call contradict each other.
+    #[error(transparent)]
+    Axes(#[from] SignatureError),
+    /// The tensor is in the wrong memory.
+    #[error("`{port}` is expected in memory of {expected:?}, a tensor in {found:?} was bound")]
+    Placement {
+        /// The port.
+        port: String,
+        /// Where the graph expects it.
+        expected: Placement,
+        /// Where it is.
+        found: Placement,
+    },
 }
 
 impl Bindings<'_> {
@@ -113,6 +129,34 @@ impl Bindings<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that every tensor is where the graph expects it.
+    ///
+    /// # Errors
+    /// [`BindingsError::Placement`] naming the first port that is elsewhere.
+    pub fn check_placement(
+        &self,
+        signature: &Signature,
+        expected: Placement,
+    ) -> Result<(), BindingsError> {
+        let inputs = self.inputs.iter().map(TensorView::placement);
+        let outputs = self.outputs.iter().map(|slot| match slot {
+            OutputSlot::Into(tensor) => tensor.placement(),
+            OutputSlot::Alloc(_) => expected,
+        });
+        let ports = signature.inputs.iter().chain(&signature.outputs);
+        match ports
+            .zip(inputs.chain(outputs))
+            .find(|(_, found)| *found != expected)
+        {
+            None => Ok(()),
+            Some((port, found)) => Err(BindingsError::Placement {
+                port: port.name.clone(),
+                expected,
+                found,
+            }),
+        }
     }
 }
 

@@ -66,6 +66,12 @@ pub trait Progress: Sync {
     fn step(&self, step: &Step<'_>) -> ControlFlow<()>;
 }
 
+impl<F: Fn(&Step<'_>) -> ControlFlow<()> + Sync> Progress for F {
+    fn step(&self, step: &Step<'_>) -> ControlFlow<()> {
+        self(step)
+    }
+}
+
 /// One step of a build.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {

@@ -96,6 +96,14 @@ pub enum LoadError {
         /// The library's words.
         reason: String,
     },
+    /// Memory ran out.
+    #[error("out of memory while {backend} loaded {}", path.display())]
+    OutOfMemory {
+        /// The backend.
+        backend: BackendId,
+        /// The file.
+        path: PathBuf,
+    },
     /// The artifact's interface is not one cvtrt can drive.
     #[error("{} has an interface cvtrt cannot drive: {reason}", path.display())]
     Signature {
@@ -121,6 +129,9 @@ impl Hint for LoadError {
             Self::Unavailable(unavailable) => unavailable.hint(),
             Self::Unsupported { .. } | Self::Refused { .. } => {
                 Some("cvtrt build makes the engine anew".into())
+            }
+            Self::OutOfMemory { .. } => {
+                Some("lower the profile's lanes or its largest shapes".into())
             }
             Self::Signature { .. } => Some("export the model again with `cvtrt export`".into()),
             Self::File { .. } => None,

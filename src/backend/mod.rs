@@ -6,17 +6,31 @@
 
 mod bindings;
 mod compile;
+#[cfg(feature = "testkit")]
+mod fake;
+#[cfg(feature = "testkit")]
+mod faulty;
 mod lane;
 mod load;
+mod ort;
+mod registry;
 mod run;
+mod select;
 
+pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
 pub use compile::{
     CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Step,
 };
+#[cfg(feature = "testkit")]
+pub use fake::{Compute, Fake};
+#[cfg(feature = "testkit")]
+pub use faulty::{Fault, Faulty, When};
 pub use lane::{CopyCount, CopyCounter, Lane};
 pub use load::{Artifact, Capabilities, Footprint, LoadError, LoadOptions, Unavailable};
+pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
+pub use select::{Artifacts, LinkError, NoBackend, PassedOver, Selected, select};
 
 use crate::ids::{BackendId, Fingerprint};
 use crate::tensor::{Placement, Signature};

@@ -1,0 +1,25 @@
+//! What tests share: libraries and devices that may be missing, recorded references, small graphs.
+
+mod golden;
+mod gpu;
+mod runtime;
+mod skip;
+
+pub use golden::{GoldenError, read_npz};
+pub use gpu::{Gpu, gpu_or_skip};
+pub use runtime::{backend_or_skip, runtime_dir, test_backends};
+pub use skip::skip;
+
+use std::path::PathBuf;
+
+/// A file under `tests/data`.
+pub fn data_path(relative: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(relative)
+}
+
+/// A graph written by `scripts/make_test_graphs.py`.
+pub fn graph_path(name: &str) -> PathBuf {
+    data_path("graphs").join(format!("{name}.onnx"))
+}

@@ -1,0 +1,71 @@
+//! A warm run allocates nothing on the Rust side.
+#![expect(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
+
+use cvtrt::backend::{Artifact, Bindings, Lane, LoadOptions, OutputSlot, Recycled};
+use cvtrt::ids::BackendId;
+use cvtrt::tensor::{DType, Placement, Shape, Tensor};
+use cvtrt::testkit::{backend_or_skip, graph_path};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system allocator unchanged; the counter is a `Cell` without a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of this thread during `work`.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+#[test]
+fn a_warm_run_allocates_nothing() {
+    let Some(backend) = backend_or_skip(BackendId::OrtCpu, "a_warm_run_allocates_nothing") else {
+        return;
+    };
+    let options = LoadOptions {
+        threads: 1,
+        device: 0,
+    };
+    let graph = backend
+        .load(Artifact::Onnx(&graph_path("append")), &options)
+        .expect("loads");
+    let mut session = graph.open(&Lane::new(0, Placement::Host)).expect("opens");
+    let mut recycled = Recycled::default();
+    let past = Tensor::zeros(DType::F32, Shape::new(&[1, 8, 4]));
+    let new = Tensor::zeros(DType::F32, Shape::new(&[1, 1, 4]));
+    let mut joined = Tensor::zeros(DType::F32, Shape::new(&[1, 9, 4]));
+    let mut step = || {
+        let mut io = Bindings::reuse(&mut recycled);
+        io.inputs.push(past.view());
+        io.inputs.push(new.view());
+        io.outputs.push(OutputSlot::Into(joined.view_mut()));
+        session.run(&mut io).expect("runs");
+        io.recycle(&mut recycled);
+    };
+    assert!(
+        allocations(&mut step) > 0,
+        "the first run makes the vectors, so the counter counts"
+    );
+    assert_eq!(allocations(&mut step), 0);
+}
