@@ -4,6 +4,7 @@
 //! `tests/layers.rs` holds which room may use which.
 
 pub mod backend;
+pub mod build;
 pub mod bundle;
 pub mod cache;
 pub mod cli;

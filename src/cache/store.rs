@@ -75,16 +75,13 @@ impl EngineStore {
     ///
     /// Files whose stat is the one remembered are trusted, others are hashed. An entry that is not what was built goes
     /// into quarantine.
-    ///
-    /// # Errors
-    /// [`CacheError`] when the lock of a doubtful entry cannot be taken.
-    pub fn lookup(&self, inputs: &KeyInputs) -> Result<Lookup, CacheError> {
+    pub fn lookup(&self, inputs: &KeyInputs) -> Lookup {
         let place = self.place(inputs);
         match judge(&place, inputs) {
-            Judgement::Missing => Ok(Lookup::Missing),
+            Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => {
                 entry.mark_used();
-                Ok(Lookup::Found(entry))
+                Lookup::Found(entry)
             }
             Judgement::Corrupt(corruption) => self.doubt(&place, inputs, corruption),
         }
@@ -179,10 +176,12 @@ impl EngineStore {
         let folder = self.root.join(QUARANTINE);
         let name = id.replace('/', "-");
         let moved = fs::create_dir_all(&folder).and_then(|()| {
-            let unused = (0u32..)
-                .map(|number| folder.join(format!("{name}.{number}")))
-                .find(|path| !path.exists())
-                .expect("fewer than four thousand million");
+            let mut unused = folder.join(&name);
+            let mut number = 1;
+            while unused.exists() {
+                unused = folder.join(format!("{name}.{number}"));
+                number += 1;
+            }
             fs::rename(&from, &unused).map(|()| unused)
         });
         moved.map_err(|source| CacheError::new("quarantine", &from, source))
@@ -251,20 +250,15 @@ impl EngineStore {
     }
 
     /// Judges a doubtful entry again under its lock: a builder may have been replacing it under our eyes.
-    fn doubt(
-        &self,
-        place: &Place,
-        inputs: &KeyInputs,
-        corruption: Corruption,
-    ) -> Result<Lookup, CacheError> {
+    fn doubt(&self, place: &Place, inputs: &KeyInputs, corruption: Corruption) -> Lookup {
         let lock = match KeyLock::attempt(&self.lock_path(&EngineKey::of(inputs).short())) {
             Ok(Attempt::Locked(lock)) => lock,
-            Ok(Attempt::Busy(_)) => return Ok(Lookup::Missing),
+            Ok(Attempt::Busy(_)) => return Lookup::Missing,
             Err(_) => {
-                return Ok(Lookup::Corrupt {
+                return Lookup::Corrupt {
                     corruption,
                     quarantined: None,
-                });
+                };
             }
         };
         let lookup = match judge(place, inputs) {
@@ -279,7 +273,7 @@ impl EngineStore {
             }
         };
         drop(lock);
-        Ok(lookup)
+        lookup
     }
 }
 

@@ -12,6 +12,9 @@ mod fit;
 mod opt;
 mod shelf;
 
+#[cfg(test)]
+mod file_tests;
+
 pub use chain::{Chain, Fallback};
 pub use compile::{CompileOptions, ComputeCapability, ParseCapabilityError};
 pub use error::ProfileError;
