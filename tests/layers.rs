@@ -15,16 +15,36 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cuda", &["hint", "profile", "tensor"]),
     ("onnx", &["hint", "ids", "tensor"]),
     ("bundle", &["hint", "ids", "onnx", "tensor", "yaml"]),
-    ("trt", &["cuda", "hint", "ids", "tensor"]),
+    ("trt", &["cuda", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["hint", "tensor"]),
     ("cache", &["hint", "ids", "onnx", "profile", "tensor"]),
-    ("backend", &["cuda", "hint", "ids", "profile", "tensor", "trt"]),
-    ("build", &["backend", "bundle", "cache", "compare", "hint", "ids", "onnx", "profile", "tensor"]),
+    (
+        "backend",
+        &["cuda", "hint", "ids", "profile", "tensor", "trt"],
+    ),
+    (
+        "build",
+        &[
+            "backend", "bundle", "cache", "compare", "hint", "ids", "onnx", "profile", "tensor",
+        ],
+    ),
     ("frontend", &["bundle", "hint", "ids"]),
-    ("pipeline", &["backend", "bundle", "frontend", "hint", "ids", "tensor"]),
-    ("testkit", &["backend", "compare", "hint", "ids", "onnx", "tensor"]),
-    ("diagnose", &["backend", "build", "bundle", "cache", "config", "cuda", "hint", "ids", "profile", "setup", "trt"]),
+    (
+        "pipeline",
+        &["backend", "bundle", "frontend", "hint", "ids", "tensor"],
+    ),
+    (
+        "testkit",
+        &["backend", "compare", "hint", "ids", "onnx", "tensor"],
+    ),
+    (
+        "diagnose",
+        &[
+            "backend", "build", "bundle", "cache", "config", "cuda", "hint", "ids", "profile",
+            "setup", "trt",
+        ],
+    ),
 ];
 
 /// The room that may use every other.
@@ -36,13 +56,19 @@ fn every_use_is_an_allowed_edge() {
     let mut wrong = Vec::new();
     for (room, used) in edges() {
         for other in used {
-            let known = room == TOP || allowed.get(room.as_str()).is_some_and(|rooms| rooms.contains(&other.as_str()));
+            let known = room == TOP
+                || allowed
+                    .get(room.as_str())
+                    .is_some_and(|rooms| rooms.contains(&other.as_str()));
             if !known {
                 wrong.push(format!("{room} uses {other}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "edges that tests/layers.rs does not allow: {wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "edges that tests/layers.rs does not allow: {wrong:#?}"
+    );
 }
 
 #[test]
@@ -52,10 +78,18 @@ fn the_table_names_no_room_or_edge_that_is_gone() {
     for (room, allowed) in ROOMS {
         match edges.get(*room) {
             None => gone.push(format!("room {room}")),
-            Some(used) => gone.extend(allowed.iter().filter(|other| !used.contains(**other)).map(|other| format!("{room} uses {other}"))),
+            Some(used) => gone.extend(
+                allowed
+                    .iter()
+                    .filter(|other| !used.contains(**other))
+                    .map(|other| format!("{room} uses {other}")),
+            ),
         }
     }
-    assert!(gone.is_empty(), "tests/layers.rs allows what the code no longer does: {gone:#?}");
+    assert!(
+        gone.is_empty(),
+        "tests/layers.rs allows what the code no longer does: {gone:#?}"
+    );
 }
 
 #[test]
@@ -71,7 +105,11 @@ fn the_table_has_no_circle() {
             }
             !ready
         });
-        assert!(left.len() < before, "rooms in a circle: {:?}", left.iter().map(|(room, _)| room).collect::<Vec<_>>());
+        assert!(
+            left.len() < before,
+            "rooms in a circle: {:?}",
+            left.iter().map(|(room, _)| room).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -81,7 +119,13 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in rust_files(&source) {
         let relative = file.strip_prefix(&source).expect("below src");
-        let first = relative.components().next().expect("a file").as_os_str().to_string_lossy().into_owned();
+        let first = relative
+            .components()
+            .next()
+            .expect("a file")
+            .as_os_str()
+            .to_string_lossy()
+            .into_owned();
         let room = first.trim_end_matches(".rs").to_owned();
         if room == "main" || room == "lib" {
             continue;
@@ -95,24 +139,39 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn rooms_named(code: &str) -> BTreeSet<String> {
-    let code_lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code_lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     let mut rooms = BTreeSet::new();
     for line in code_lines {
         for rest in line.split("crate::").skip(1) {
-            let names = rest.strip_prefix('{').map_or_else(|| vec![rest], |group| group.split(',').map(str::trim).collect());
-            rooms.extend(names.iter().map(|name| leading_word(name)).filter(|name| !name.is_empty()));
+            let names = rest.strip_prefix('{').map_or_else(
+                || vec![rest],
+                |group| group.split(',').map(str::trim).collect(),
+            );
+            rooms.extend(
+                names
+                    .iter()
+                    .map(|name| leading_word(name))
+                    .filter(|name| !name.is_empty()),
+            );
         }
     }
     rooms
 }
 
 fn leading_word(text: &str) -> String {
-    text.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect()
+    text.chars()
+        .take_while(|letter| letter.is_ascii_lowercase() || *letter == '_')
+        .collect()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path()) {
+    for entry in std::fs::read_dir(folder)
+        .expect("folder")
+        .map(|entry| entry.expect("entry").path())
+    {
         if entry.is_dir() {
             files.extend(rust_files(&entry));
         } else if entry.extension().is_some_and(|extension| extension == "rs") {

@@ -1,10 +1,10 @@
 //! What a manifest must hold beyond its form.
 
-use super::manifest::{LlmSpec, Manifest};
+use super::manifest::Manifest;
+use super::manifest_error::ManifestError;
 use super::path::BundlePath;
 use crate::ids::{Family, GraphId, Mode};
-use crate::tensor::DType;
-use crate::yaml::{self, YamlError};
+use crate::yaml;
 use std::collections::BTreeMap;
 
 /// The schema this program reads.
@@ -13,110 +13,6 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST_FILE: &str = "bundle.yaml";
 /// The host's tensors.
 pub(super) const TABLES_FILE: &str = "tables.safetensors";
-
-/// Why a manifest is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ManifestError {
-    /// No YAML of this schema.
-    #[error(transparent)]
-    Yaml(YamlError),
-    /// Longer than any manifest is.
-    #[error("the manifest has more than {max_bytes} bytes")]
-    TooLarge {
-        /// Bytes read at most.
-        max_bytes: u64,
-    },
-    /// Written for another version of this program.
-    #[error("format is {found}, this program reads {FORMAT}")]
-    Format {
-        /// The version found.
-        found: u64,
-    },
-    /// A number is out of its range.
-    #[error("`{field}` is {found}, allowed is {min} to {max}")]
-    Range {
-        /// The field, dotted.
-        field: &'static str,
-        /// Its value.
-        found: f64,
-        /// Smallest allowed.
-        min: f64,
-        /// Largest allowed.
-        max: f64,
-    },
-    /// The KV cache has a type no graph takes.
-    #[error("`llm.kv_dtype` is {found}, allowed is f32 or f16")]
-    KvDtype {
-        /// The type.
-        found: DType,
-    },
-    /// The rates contradict each other.
-    #[error(
-        "`sample_rate` is {sample_rate}, but token_rate · frames_per_token · samples_per_frame is {product}"
-    )]
-    Rates {
-        /// The rate stated.
-        sample_rate: u32,
-        /// The rate that follows.
-        product: f64,
-    },
-    /// The bundle's name is not one a folder can have.
-    #[error("`name` is `{}`: letters, digits, `-`, `_` and `.` only, at most 64, no dot in front", found.escape_debug())]
-    Name {
-        /// The name.
-        found: String,
-    },
-    /// A graph its family does not have.
-    #[error("`graphs` names {graph}, which {family} does not have")]
-    ForeignGraph {
-        /// The graph.
-        graph: GraphId,
-        /// The family.
-        family: Family,
-    },
-    /// A mode without a graph it runs.
-    #[error("`modes` names {mode}, which needs the graph {graph}")]
-    ModeNeedsGraph {
-        /// The mode.
-        mode: Mode,
-        /// The graph `graphs` lacks.
-        graph: GraphId,
-    },
-    /// A mode that takes text without a tokenizer.
-    #[error("`modes` names {mode}, which needs a tokenizer")]
-    ModeNeedsTokenizer {
-        /// The mode.
-        mode: Mode,
-    },
-    /// A mode twice in `modes`, or in both `modes` and `lacks`.
-    #[error("mode {mode} is named twice in `modes` and `lacks`")]
-    ModeTwice {
-        /// The mode.
-        mode: Mode,
-    },
-    /// A file with a role that `files` does not list.
-    #[error("`{role}` is {file}, which `files` does not list")]
-    NotListed {
-        /// The role, dotted.
-        role: String,
-        /// The file.
-        file: String,
-    },
-    /// One file in two roles.
-    #[error("`{first}` and `{second}` are both {file}")]
-    SharedFile {
-        /// The file.
-        file: BundlePath,
-        /// One role.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// The manifest lists itself.
-    #[error("`files` lists {MANIFEST_FILE}, which cannot hold its own digest")]
-    ListsItself,
-}
 
 impl Manifest {
     /// Parses and checks a manifest.
@@ -152,79 +48,10 @@ impl Manifest {
     fn check(&self) -> Result<(), ManifestError> {
         check_name(&self.name)?;
         self.check_numbers()?;
-        self.llm.check()?;
         self.check_rates()?;
         self.check_graphs()?;
         self.check_modes()?;
         self.check_files()
-    }
-
-    fn check_numbers(&self) -> Result<(), ManifestError> {
-        let Self {
-            sampling,
-            flow,
-            hift,
-            ..
-        } = self;
-        within("sample_rate", self.sample_rate, 8_000.0, 192_000.0)?;
-        within("token_rate", self.token_rate, 1.0, 1_000.0)?;
-        within("frames_per_token", self.frames_per_token, 0.5, 64.0)?;
-        within(
-            "samples_per_frame",
-            count(self.samples_per_frame),
-            1.0,
-            8_192.0,
-        )?;
-        within("mel_bins", count(self.mel_bins), 1.0, 1_024.0)?;
-
-        within("sampling.top_p", sampling.top_p, 0.0, 1.0)?;
-        within("sampling.top_k", count(sampling.top_k), 1.0, MAX_VOCAB)?;
-        within("sampling.window", count(sampling.window), 0.0, 10_000.0)?;
-        within("sampling.tau", sampling.tau, 0.0, 1.0)?;
-        within("sampling.max_ratio", sampling.max_ratio, 0.0, 1_000.0)?;
-        within(
-            "sampling.min_ratio",
-            sampling.min_ratio,
-            0.0,
-            f64::from(sampling.max_ratio),
-        )?;
-
-        within("flow.steps", count(flow.steps), 1.0, 1_000.0)?;
-        within("flow.guidance", flow.guidance, 0.0, 100.0)?;
-        within("flow.look_ahead", count(flow.look_ahead), 0.0, 64.0)?;
-        within("flow.chunk_tokens", count(flow.chunk_tokens), 1.0, 10_000.0)?;
-        if let Some(max_tokens) = flow.max_tokens {
-            within("flow.max_tokens", count(max_tokens), 1.0, 1_000_000.0)?;
-        }
-
-        // `source_weight` merges exactly nine sines.
-        within("hift.harmonics", count(hift.harmonics), 9.0, 9.0)?;
-        within("hift.sine_amplitude", hift.sine_amplitude, 0.0, 1.0)?;
-        within("hift.noise_std", hift.noise_std, 0.0, 1.0)?;
-        within(
-            "hift.voiced_threshold_hz",
-            hift.voiced_threshold_hz,
-            0.0,
-            10_000.0,
-        )?;
-        within("hift.audio_limit", hift.audio_limit, 0.01, 1.0)?;
-
-        match self.tokenizer.as_ref().and_then(|spec| spec.endofprompt) {
-            Some(id) => within("tokenizer.endofprompt", id, 0.0, MAX_VOCAB),
-            None => Ok(()),
-        }
-    }
-
-    fn check_rates(&self) -> Result<(), ManifestError> {
-        let product =
-            f64::from(self.token_rate) * self.frames_per_token * count(self.samples_per_frame);
-        if (product - f64::from(self.sample_rate)).abs() > 1e-6 * product {
-            return Err(ManifestError::Rates {
-                sample_rate: self.sample_rate,
-                product,
-            });
-        }
-        Ok(())
     }
 
     fn check_graphs(&self) -> Result<(), ManifestError> {
@@ -303,74 +130,6 @@ impl Manifest {
     }
 }
 
-impl LlmSpec {
-    fn check(&self) -> Result<(), ManifestError> {
-        within("llm.layers", count(self.layers), 1.0, 1_024.0)?;
-        within("llm.hidden", count(self.hidden), 1.0, 65_536.0)?;
-        within("llm.kv_heads", count(self.kv_heads), 1.0, 1_024.0)?;
-        within("llm.head_dim", count(self.head_dim), 1.0, 4_096.0)?;
-        within("llm.head_rows", count(self.head_rows), 1.0, MAX_VOCAB)?;
-        within(
-            "llm.speech_vocab",
-            count(self.speech_vocab),
-            1.0,
-            count(self.head_rows),
-        )?;
-        within(
-            "llm.max_positions",
-            count(self.max_positions),
-            1.0,
-            16_777_216.0,
-        )?;
-
-        if !matches!(self.kv_dtype, DType::F32 | DType::F16) {
-            return Err(ManifestError::KvDtype {
-                found: self.kv_dtype,
-            });
-        }
-        let last_row = count(self.head_rows) - 1.0;
-        let (first, last) = (*self.stop.start(), *self.stop.end());
-        within("llm.stop[0]", first, count(self.speech_vocab), last_row)?;
-        within("llm.stop[1]", last, f64::from(first), last_row)?;
-        within("llm.eos", self.eos, f64::from(first), f64::from(last))?;
-        if let Some(fill) = self.fill {
-            within("llm.fill", fill, f64::from(first), f64::from(last))?;
-        }
-        self.silent
-            .iter()
-            .try_for_each(|id| within("llm.silent", *id, 0.0, count(self.speech_vocab) - 1.0))
-    }
-}
-
-const MAX_VOCAB: f64 = 16_777_216.0;
-
-/// Refuses NaN as well.
-fn within(
-    field: &'static str,
-    found: impl Into<f64>,
-    min: f64,
-    max: f64,
-) -> Result<(), ManifestError> {
-    let found = found.into();
-    if (min..=max).contains(&found) {
-        return Ok(());
-    }
-    Err(ManifestError::Range {
-        field,
-        found,
-        min,
-        max,
-    })
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "only compared with limits far below 2^52"
-)]
-fn count(value: usize) -> f64 {
-    value as f64
-}
-
 fn check_name(name: &str) -> Result<(), ManifestError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(plain) {
@@ -398,4 +157,238 @@ fn graphs_run_by(mode: Mode, family: Family) -> Vec<GraphId> {
         graphs.extend(mode.takes_text().then_some(GraphId::TextEncoder));
     }
     graphs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The refusal of the fixture after one edit.
+    fn refusal(from: &str, to: &str) -> ManifestError {
+        let text = fixture::manifest_text(&fixture::files());
+        assert!(text.contains(from), "the fixture has no `{from}`");
+        Manifest::parse(&text.replacen(from, to, 1)).expect_err(to)
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        for (from, to, named) in [
+            (
+                "sample_rate: 24000",
+                "sample_rate: 22050",
+                "`sample_rate` is 22050",
+            ),
+            (
+                "frames_per_token: 2",
+                "frames_per_token: .nan",
+                "`frames_per_token`",
+            ),
+            ("mel_bins: 2", "mel_bins: 0", "`mel_bins`"),
+            ("name: small", "name: ../small", "`name`"),
+            ("[sft, zero_shot]", "[sft, sft]", "mode sft"),
+            ("[sft, zero_shot]", "[sft, vc]", "mode vc"),
+            ("stop: [6, 8]", "stop: [6, 9]", "`llm.stop[1]`"),
+            ("stop: [6, 8]", "stop: [8, 6]", "`llm.stop[1]`"),
+            ("stop: [6, 8]", "stop: [5, 8]", "`llm.stop[0]`"),
+            ("eos: 6", "eos: 5", "`llm.eos`"),
+            ("fill: 8", "fill: 9", "`llm.fill`"),
+            ("head_rows: 9", "head_rows: 8", "`llm.stop[1]`"),
+            ("speech_vocab: 6", "speech_vocab: 10", "`llm.speech_vocab`"),
+            ("kv_dtype: f32", "kv_dtype: i64", "`llm.kv_dtype`"),
+            ("hidden: 4", "hidden: 0", "`llm.hidden`"),
+            ("hidden: 4", "hidden: 18446744073709551615", "`llm.hidden`"),
+            ("top_p: 0.8", "top_p: 1.5", "`sampling.top_p`"),
+            ("min_ratio: 2", "min_ratio: 21", "`sampling.min_ratio`"),
+            ("steps: 10", "steps: 0", "`flow.steps`"),
+            ("max_tokens: 64", "max_tokens: 0", "`flow.max_tokens`"),
+            ("harmonics: 9", "harmonics: 8", "`hift.harmonics`"),
+            (
+                "endofprompt: 7",
+                "endofprompt: -1",
+                "`tokenizer.endofprompt`",
+            ),
+            ("file: hift_f0.onnx", "file: gone.onnx", "gone.onnx"),
+            (
+                "file: hift_f0.onnx",
+                "file: hift_decode.onnx",
+                "are both hift_decode.onnx",
+            ),
+            (
+                "  hift_f0: { file: hift_f0.onnx }\n",
+                "",
+                "needs the graph hift_f0",
+            ),
+            (
+                "tokenizer: { file: tokenizer.json, endofprompt: 7 }",
+                "tokenizer: null",
+                "needs a tokenizer",
+            ),
+            (
+                "  hift_f0:",
+                "  length_regulator:",
+                "length_regulator, which cosyvoice2 does not have",
+            ),
+            (
+                "  tables.safetensors:",
+                "  other.safetensors:",
+                "tables.safetensors",
+            ),
+            ("  tables.safetensors:", "  bundle.yaml:", "bundle.yaml"),
+        ] {
+            let error = refusal(from, to).to_string();
+            assert!(error.contains(named), "{from} → {to}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_family_has_the_graphs_of_its_own_alone() {
+        assert!(matches!(
+            refusal("family: cosyvoice2", "family: cosyvoice"),
+            ManifestError::ModeNeedsGraph {
+                graph: GraphId::LengthRegulator,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn another_format_is_refused_before_its_fields_are() {
+        let error = refusal("format: 1\n", "format: 2\nnovelty: true\n");
+        assert_eq!(error, ManifestError::Format { found: 2 });
+    }
+
+    #[test]
+    fn form_errors_say_where_and_what_was_meant() {
+        for (from, to, nearest) in [
+            ("  head_dim: 4", "  head_dims: 4", Some("head_dim")),
+            (
+                "family: cosyvoice2",
+                "family: cosyvoice4",
+                Some("cosyvoice"),
+            ),
+            ("noise: fixed", "noise: fixd", Some("fixed")),
+            ("  hift_f0:", "  hift_fo:", Some("hift_f0")),
+            ("  hidden: 4", "  hidden: four", None),
+            ("file: hift_f0.onnx", "file: ../hift_f0.onnx", None),
+            ("file: hift_f0.onnx", "file: /hift_f0.onnx", None),
+            ("digest: 0", "digest: x", None),
+        ] {
+            let text = fixture::manifest_text(&fixture::files());
+            let line = 1 + text[..text.find(from).expect(from)].matches('\n').count();
+            match refusal(from, to) {
+                ManifestError::Yaml(error) => {
+                    assert_eq!(
+                        error.place.map(|(line, _)| line),
+                        Some(line),
+                        "{to}: {error}"
+                    );
+                    assert_eq!(error.nearest.as_deref(), nearest, "{to}: {error}");
+                }
+                other => panic!("{to}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_listed_twice() {
+        for (from, to, twice) in [
+            ("  hift_f0:", "  llm:", "`llm` is listed twice"),
+            (
+                "  llm.onnx.data:",
+                "  llm.onnx:",
+                "`llm.onnx` is listed twice",
+            ),
+            (
+                "lacks: { vc: ",
+                "lacks: { vc: none, vc: ",
+                "`vc` is listed twice",
+            ),
+            (
+                "mel_bins: 2",
+                "mel_bins: 2\nmel_bins: 2",
+                "duplicate field `mel_bins`",
+            ),
+        ] {
+            let error = refusal(from, to).to_string();
+            assert!(error.contains(twice), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn hostile_yaml_is_refused() {
+        let laughs = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, i| {
+            text + &format!("a{i}: &a{i} [*a{0}, *a{0}, *a{0}]\n", i - 1)
+        });
+        for text in [
+            String::new(),
+            "\0".to_owned(),
+            "format: 1".to_owned(),
+            "format: -1".to_owned(),
+            "[".repeat(4_096),
+            "{a: ".repeat(4_096),
+            "- ".repeat(10_000),
+            "? ".repeat(10_000),
+            "format: 1\n".to_owned() + &laughs,
+            format!("format: 1\nname: {}", "[".repeat(4_000)),
+        ] {
+            assert!(Manifest::parse(&text).is_err());
+        }
+    }
+
+    #[test]
+    fn damaged_text_never_panics() {
+        let text = fixture::manifest_text(&fixture::files());
+        for bytes in fixture::damaged(text.as_bytes()) {
+            let _ = Manifest::parse(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    prop_compose! {
+        fn manifests()(
+            name in "[a-z][a-z0-9._-]{0,20}",
+            description in any::<String>(),
+            lacks in any::<String>(),
+            speech_vocab in 1..5_000_usize,
+            more_rows in 1..200_usize,
+            fill in any::<bool>(),
+            silent in prop::collection::vec(0..1_i32, 0..4),
+            (top_p, tau) in (0.0..=1.0_f32, 0.0..=1.0_f32),
+            (guidance, max_ratio) in (0.0..9.0_f32, 0.0..100.0_f32),
+            max_tokens in prop::option::of(1..10_000_usize),
+            bytes in any::<u64>(),
+            digest in any::<[u8; 32]>(),
+            voice in "[^/\\\\\\p{C}.][^/\\\\\\p{C}]{0,20}",
+        ) -> Manifest {
+            let mut manifest = fixture::manifest();
+            let first = i32::try_from(speech_vocab).expect("small");
+            manifest.name = name;
+            manifest.description = description;
+            manifest.lacks = BTreeMap::from([(Mode::Vc, lacks)]);
+            manifest.llm.speech_vocab = speech_vocab;
+            manifest.llm.head_rows = speech_vocab + more_rows;
+            manifest.llm.eos = first;
+            manifest.llm.fill = fill.then_some(first);
+            manifest.llm.stop = first..=i32::try_from(speech_vocab + more_rows - 1).expect("small");
+            manifest.llm.silent = silent;
+            manifest.sampling.top_p = top_p;
+            manifest.sampling.tau = tau;
+            manifest.sampling.min_ratio = max_ratio / 2.0;
+            manifest.sampling.max_ratio = max_ratio;
+            manifest.flow.guidance = guidance;
+            manifest.flow.max_tokens = max_tokens;
+            let file = BundlePath::try_from(format!("voices/{voice}.safetensors")).expect("a path");
+            manifest.files.insert(file, super::super::manifest::FileSpec { bytes, sha256: digest.into() });
+            manifest
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_round_trips(manifest in manifests()) {
+            let text = serde_yaml::to_string(&manifest).expect("serialises");
+            prop_assert_eq!(Manifest::parse(&text), Ok(manifest), "{}", text);
+        }
+    }
 }

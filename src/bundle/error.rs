@@ -1,10 +1,10 @@
 //! What can be wrong with a bundle.
 
-use super::check::ManifestError;
+use super::manifest_error::ManifestError;
 use super::path::BundlePath;
 use super::tensor_file::TensorFileError;
 use super::voice::VoiceError;
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use crate::ids::{Digest, GraphId};
 use crate::yaml::nearest;
 use std::borrow::Cow;
@@ -130,7 +130,8 @@ impl Hint for BundleError {
                 None if known.is_empty() => "no bundle is installed; make one: cvtrt export --model-dir DIR --out DIR".into(),
                 None => format!("bundles here: {}", words(known)).into(),
             }),
-            Self::Manifest { source, .. } => Some(match **source {
+            Self::Manifest { source, .. } => Some(match &**source {
+                ManifestError::Yaml(error) if error.nearest.is_some() => return error.hint(),
                 ManifestError::Format { .. } => "use the cvtrt that wrote it, or export the bundle again with this one".into(),
                 _ => "undo the edit, or export the bundle again: cvtrt export --model-dir DIR --out DIR".into(),
             }),
@@ -143,6 +144,13 @@ impl Hint for BundleError {
             Self::Voice { .. } => Some("make the voice again: cvtrt voices add NAME --wav FILE --text TRANSCRIPT".into()),
             Self::Tables { .. } => Some("export the bundle again: cvtrt export --model-dir DIR --out DIR".into()),
             Self::Read { .. } => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Content { .. } => Class::Unverified,
+            _ => Class::Input,
         }
     }
 }

@@ -26,9 +26,11 @@ impl Bundle {
         };
         let mut bundles = Vec::new();
         for entry in entries {
-            let dir = entry.map_err(read)?.path();
-            if is_bundle(&dir) {
-                bundles.push(dir);
+            let entry = entry.map_err(read)?;
+            // An export in progress has a dot in front.
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if !hidden && is_bundle(&entry.path()) {
+                bundles.push(entry.path());
             }
         }
         bundles.sort();
@@ -62,9 +64,9 @@ impl Bundle {
         }
         let mut known = Vec::new();
         for onnx_dir in onnx_dirs {
-            let names = Self::list(onnx_dir)?;
+            let bundles = Self::list(onnx_dir)?;
             known.extend(
-                names
+                bundles
                     .iter()
                     .filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())),
             );
@@ -78,4 +80,42 @@ impl Bundle {
 
 fn is_bundle(dir: &Path) -> bool {
     dir.join(MANIFEST_FILE).is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use crate::hint::Hint;
+
+    #[test]
+    fn bundles_are_listed_and_found_by_folder_manifest_and_name() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        let small = second.join("small");
+        fixture::write(&small);
+        fixture::write(&second.join(".small-export"));
+        fs::create_dir_all(second.join("no-bundle")).expect("a folder");
+        fs::write(second.join("README.md"), "a file").expect("a file");
+
+        let none: [PathBuf; 0] = [];
+        assert_eq!(Bundle::list(&first).expect("no folder, no bundles"), none);
+        assert_eq!(
+            Bundle::list(&second).expect("lists"),
+            std::slice::from_ref(&small)
+        );
+
+        let dirs = [first, second];
+        for word in [Path::new("small"), &small, &small.join(MANIFEST_FILE)] {
+            let found = Bundle::resolve(word, &dirs).expect("found");
+            assert_eq!(
+                found.canonicalize().expect("there"),
+                small.canonicalize().expect("there")
+            );
+        }
+        for word in ["smal", "second/small", "", "/", "..", "no-bundle"] {
+            let error = Bundle::resolve(Path::new(word), &dirs).expect_err(word);
+            assert!(error.hint().expect("a fix").contains("small"), "{word}");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 //! `onnx/README.md` is the schema. Everything here treats a bundle as input from elsewhere: sizes are bounded, paths
 //! stay inside the folder, and what the manifest does not list is not read.
 
+mod bounds;
 mod check;
 mod error;
 mod locate;
 mod manifest;
+mod manifest_error;
 mod map;
 mod open;
 mod path;
@@ -17,12 +19,17 @@ mod tables;
 mod tensor_file;
 mod voice;
 
-pub use check::ManifestError;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod shipped;
+
 pub use error::BundleError;
 pub use manifest::{
     FileSpec, FlowSpec, GraphSpec, HiftSpec, LlmSpec, Manifest, NoiseKind, SamplingSpec, SineKind,
     SourceSpec, TokenizerSpec,
 };
+pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
 pub use stat_cache::{StatCache, StatCacheError};

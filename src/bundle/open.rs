@@ -1,8 +1,9 @@
 //! A bundle on this machine.
 
-use super::check::{MANIFEST_FILE, ManifestError, TABLES_FILE};
+use super::check::{MANIFEST_FILE, TABLES_FILE};
 use super::error::BundleError;
 use super::manifest::{GraphSpec, Manifest};
+use super::manifest_error::ManifestError;
 use super::stat_cache::StatCache;
 use super::tables::Tables;
 use super::voice::Voice;
@@ -34,8 +35,8 @@ pub struct GraphFile {
 
 const VOICES_FOLDER: &str = "voices/";
 const VOICE_SUFFIX: &str = ".safetensors";
-/// A real manifest has some kilobytes.
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// Room for two thousand files.
+const MAX_MANIFEST_BYTES: u64 = 256 << 10;
 
 impl Bundle {
     /// Opens the bundle in `dir`. Reads the manifest only; of the other files it looks at the size.
@@ -235,5 +236,143 @@ fn graph_file(dir: &Path, spec: &GraphSpec, manifest: &Manifest) -> GraphFile {
         path: spec.file.within(dir),
         data: spec.data.iter().map(|file| file.within(dir)).collect(),
         sha256,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use crate::hint::Hint;
+
+    fn bundle_in(dir: &Path) -> Bundle {
+        fixture::write(dir);
+        Bundle::open(dir).expect("the fixture opens")
+    }
+
+    #[test]
+    fn a_sound_bundle_opens() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let bundle = bundle_in(dir.path());
+        assert_eq!(bundle.graphs().count(), 5);
+        assert_eq!(bundle.voice_names(), ["one"]);
+        assert_eq!(bundle.voice("one").expect("there"), fixture::voice());
+        assert_eq!(
+            bundle.tokenizer_path(),
+            Some(dir.path().join("tokenizer.json"))
+        );
+        bundle.tables().expect("sound");
+        bundle
+            .verify(&mut StatCache::in_memory())
+            .expect("as listed");
+    }
+
+    #[test]
+    fn a_missing_cut_or_grown_file_is_refused_by_name() {
+        type Damage = fn(&Path);
+        let damages: [(&str, Damage); 4] = [
+            ("is listed but is not there", |path| {
+                fs::remove_file(path).expect("removed");
+            }),
+            ("has 17 bytes", |path| {
+                fixture::write_file(path, b"content of hift_f");
+            }),
+            ("has 25 bytes", |path| {
+                fixture::write_file(path, b"content of hift_f0.onnx..");
+            }),
+            ("is listed but is not there", |path| {
+                fs::remove_file(path).expect("removed");
+                fs::create_dir(path).expect("a folder in its place");
+            }),
+        ];
+        for (expected, damage) in damages {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            bundle_in(dir.path());
+            damage(&dir.path().join("hift_f0.onnx"));
+            let error = Bundle::open(dir.path()).expect_err(expected);
+            let text = error.to_string();
+            assert!(
+                text.contains("hift_f0.onnx") && text.contains(expected),
+                "{text}"
+            );
+            assert!(error.hint().expect("a fix").contains("copy hift_f0.onnx"));
+        }
+    }
+
+    #[test]
+    fn changed_content_of_the_same_size_is_found_by_verify() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let bundle = bundle_in(dir.path());
+        let mut digests = StatCache::in_memory();
+        bundle.verify(&mut digests).expect("as listed");
+        fixture::write_file(
+            &dir.path().join("llm.onnx.data"),
+            b"CONTENT of llm.onnx.data",
+        );
+        assert!(Bundle::open(dir.path()).is_ok(), "the sizes are right");
+        match bundle.verify(&mut digests) {
+            Err(BundleError::Content { file, found, .. }) => {
+                assert_eq!(file.as_str(), "llm.onnx.data");
+                assert_eq!(found, Digest::of(b"CONTENT of llm.onnx.data"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_graphs_digest_covers_its_external_weights() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let bundle = bundle_in(dir.path());
+        let llm = bundle.graph_file(GraphId::Llm).expect("there").clone();
+        assert_eq!(llm.data, [dir.path().join("llm.onnx.data")]);
+        let f0 = bundle.graph_file(GraphId::HiftF0).expect("there");
+        assert_eq!(f0.sha256, Digest::of(b"content of hift_f0.onnx"));
+
+        let mut files = fixture::files();
+        files.insert("llm.onnx.data".to_owned(), b"other weights".to_vec());
+        fixture::write_file(&dir.path().join("llm.onnx.data"), &files["llm.onnx.data"]);
+        fixture::write_file(
+            &dir.path().join(MANIFEST_FILE),
+            fixture::manifest_text(&files).as_bytes(),
+        );
+        let other = Bundle::open(dir.path()).expect("opens");
+        assert_ne!(
+            other.graph_file(GraphId::Llm).expect("there").sha256,
+            llm.sha256
+        );
+    }
+
+    #[test]
+    fn what_the_bundle_lacks_is_said_with_what_it_has() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let bundle = bundle_in(dir.path());
+        let error = bundle.graph_file(GraphId::Campplus).expect_err("not there");
+        assert!(error.to_string().contains("hift_decode"), "{error}");
+        let error = bundle.voice("ona").expect_err("not there");
+        assert!(error.hint().expect("a fix").contains("one"));
+        assert!(bundle.voice("../voices/one").is_err());
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_used_is_an_error() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let manifest = dir.path().join(MANIFEST_FILE);
+        assert!(matches!(
+            Bundle::open(dir.path()),
+            Err(BundleError::NoManifest { .. })
+        ));
+        fs::write(&manifest, vec![b'#'; 1 << 20]).expect("written");
+        assert!(matches!(
+            Bundle::open(dir.path()),
+            Err(BundleError::Manifest { .. })
+        ));
+        fs::write(&manifest, [0xff, 0xfe]).expect("written");
+        assert!(matches!(
+            Bundle::open(dir.path()),
+            Err(BundleError::Read { .. })
+        ));
+        fs::write(&manifest, "format: 1\nnmae: x\n").expect("written");
+        let error = Bundle::open(dir.path()).expect_err("a misspelt field");
+        assert_eq!(error.hint().as_deref(), Some("did you mean `name`?"));
     }
 }

@@ -195,3 +195,173 @@ fn try_load(path: &Path) -> io::Result<BTreeMap<String, Entry>> {
     }
     Ok(document.files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{set_age, write_file};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_unchanged_file_is_hashed_once_across_processes() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (cache_dir, file) = (dir.path().join("cache/deep"), dir.path().join("file"));
+        write_file(&file, b"abc");
+        for hashed in [3, 0] {
+            let mut cache = StatCache::open(&cache_dir);
+            for _ in 0..2 {
+                assert_eq!(cache.digest(&file).expect("reads"), Digest::of(b"abc"));
+            }
+            assert_eq!(cache.hashed_bytes(), hashed);
+            cache.save().expect("saved");
+        }
+    }
+
+    #[test]
+    fn a_change_of_time_size_or_inode_is_seen() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("file");
+        let mut cache = StatCache::in_memory();
+        let mut digest = |path: &Path| cache.digest(path).expect("reads");
+        write_file(&file, b"first");
+        assert_eq!(digest(&file), Digest::of(b"first"));
+
+        fs::write(&file, b"other").expect("written");
+        set_age(&file, Duration::from_mins(1));
+        assert_eq!(digest(&file), Digest::of(b"other"), "another time");
+
+        let time = fs::metadata(&file)
+            .and_then(|stat| stat.modified())
+            .expect("a time");
+        let keep_time = |path: &Path| {
+            let file = File::options().append(true).open(path).expect("opens");
+            file.set_modified(time).expect("sets its time");
+        };
+        fs::write(&file, b"longer").expect("written");
+        keep_time(&file);
+        assert_eq!(digest(&file), Digest::of(b"longer"), "another size");
+
+        let beside = dir.path().join("beside");
+        fs::write(&beside, b"latest").expect("written");
+        keep_time(&beside);
+        fs::rename(&beside, &file).expect("replaced");
+        assert_eq!(digest(&file), Digest::of(b"latest"), "another inode");
+    }
+
+    #[test]
+    fn a_file_just_written_is_not_remembered() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("file");
+        let mut cache = StatCache::in_memory();
+        for age in [Duration::ZERO, Duration::from_secs(1)] {
+            fs::write(&file, b"abc").expect("written");
+            set_age(&file, age);
+            cache.digest(&file).expect("reads");
+        }
+        assert!(cache.added.is_empty());
+    }
+
+    #[test]
+    fn an_unusable_cache_file_is_ignored_and_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("file");
+        write_file(&file, b"abc");
+        let cache_file = dir.path().join(FILE_NAME);
+        let sound = {
+            let mut cache = StatCache::open(dir.path());
+            cache.digest(&file).expect("reads");
+            cache.save().expect("saved");
+            fs::read(&cache_file).expect("there")
+        };
+        let other_format = String::from_utf8_lossy(&sound).replace("\"format\":1", "\"format\":2");
+        let wrong: [&[u8]; 6] = [
+            b"",
+            b"{\"someone\": \"else's\"}",
+            &sound[..sound.len() / 2],
+            &[0xff; 100],
+            other_format.as_bytes(),
+            b"[[[[[[",
+        ];
+        for content in wrong {
+            fs::write(&cache_file, content).expect("written");
+            let mut cache = StatCache::open(dir.path());
+            assert!(cache.entries.is_empty());
+            assert_eq!(cache.digest(&file).expect("reads"), Digest::of(b"abc"));
+            cache.save().expect("saved");
+            assert_eq!(StatCache::open(dir.path()).entries.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_costs_only_the_memory() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("file");
+        write_file(&file, b"abc");
+        let mut cache = StatCache::open(&file.join("no-folder"));
+        assert_eq!(cache.digest(&file).expect("reads"), Digest::of(b"abc"));
+        cache.save().expect_err("a file is no folder");
+        cache.digest(&file).expect("still known");
+        assert_eq!(cache.hashed_bytes(), 3);
+    }
+
+    #[test]
+    fn concurrent_writers_lose_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let cache_dir = dir.path().join("cache");
+        let files: Vec<_> = (0..16)
+            .map(|i| dir.path().join(format!("file{i}")))
+            .collect();
+        for file in &files {
+            write_file(file, b"abc");
+        }
+        std::thread::scope(|scope| {
+            for file in &files {
+                scope.spawn(|| {
+                    let mut cache = StatCache::open(&cache_dir);
+                    cache.digest(file).expect("reads");
+                    cache.save().expect("saved");
+                });
+            }
+        });
+        assert_eq!(StatCache::open(&cache_dir).entries.len(), files.len());
+    }
+
+    #[test]
+    fn files_that_are_gone_are_forgotten() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for name in ["first", "second"] {
+            let file = dir.path().join(name);
+            write_file(&file, b"abc");
+            let mut cache = StatCache::open(dir.path());
+            cache.digest(&file).expect("reads");
+            cache.save().expect("saved");
+            assert_eq!(cache.entries.len(), 1);
+            fs::remove_file(&file).expect("removed");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// Whatever is written when, and whether or not the cache was saved in between, the digest is the content's.
+        #[test]
+        fn the_digest_is_always_the_contents(
+            steps in prop::collection::vec((0..3_usize, any::<u8>(), any::<bool>()), 1..24),
+        ) {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let mut cache = StatCache::open(dir.path());
+            for (step, (which, content, reopen)) in steps.into_iter().enumerate() {
+                let file = dir.path().join(format!("file{which}"));
+                let beside = dir.path().join("beside");
+                fs::write(&beside, [content]).expect("written");
+                set_age(&beside, Duration::from_secs(10_000 - step as u64));
+                fs::rename(&beside, &file).expect("replaced");
+                prop_assert_eq!(cache.digest(&file).expect("reads"), Digest::of(&[content]));
+                if reopen {
+                    cache.save().expect("saved");
+                    cache = StatCache::open(dir.path());
+                }
+            }
+        }
+    }
+}

@@ -96,3 +96,115 @@ impl Tables {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::super::table::TableError;
+    use super::*;
+    use safetensors::Dtype;
+
+    fn open(bytes: &[u8], manifest: &Manifest) -> Result<Tables, BundleError> {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), bytes).expect("written");
+        Tables::open(file.path(), manifest)
+    }
+
+    #[test]
+    fn rows_of_both_types_are_copied() {
+        let tables = open(&fixture::tables(), &fixture::manifest()).expect("sound");
+        let text = tables.text_embedding.expect("v2 has one");
+        for (table, rows) in [
+            (&text, 8),
+            (&tables.speech_embedding, 9),
+            (&tables.marks, 2),
+        ] {
+            assert_eq!((table.rows(), table.width()), (rows, 4));
+            let last = i32::try_from(rows).expect("small") - 1;
+            let mut row = [f32::NAN; 4];
+            table.copy_row(last, &mut row).expect("there");
+            #[expect(clippy::cast_precision_loss, reason = "a small number")]
+            let first = last as f32;
+            let expected = [first, first + 0.25, first + 0.5, first + 0.75];
+            assert_eq!(row.map(f32::to_bits), expected.map(f32::to_bits));
+        }
+        assert_eq!(tables.source_weight[..5], [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(tables.source_bias.to_bits(), 0.125_f32.to_bits());
+    }
+
+    #[test]
+    fn a_row_that_is_not_there_is_refused_and_nothing_written() {
+        let tables = open(&fixture::tables(), &fixture::manifest()).expect("sound");
+        let mut row = [7.0; 4];
+        for id in [-1, 9, i32::MIN, i32::MAX] {
+            let error = tables.speech_embedding.copy_row(id, &mut row);
+            assert_eq!(error, Err(TableError::NoRow { id, rows: 9 }));
+        }
+        let error = tables.speech_embedding.copy_row(0, &mut row[..3]);
+        assert_eq!(error, Err(TableError::Width { width: 4, given: 3 }));
+        assert_eq!(row.map(f32::to_bits), [7.0_f32.to_bits(); 4]);
+    }
+
+    #[test]
+    fn tensors_that_do_not_fit_the_manifest_are_named() {
+        let zeros = |elements: usize| vec![0; elements * 4];
+        let sound = || {
+            vec![
+                ("text_embedding", Dtype::F32, vec![8, 4], zeros(32)),
+                ("speech_embedding", Dtype::F32, vec![6, 4], zeros(24)),
+                ("marks", Dtype::F32, vec![2, 4], zeros(8)),
+                ("source_weight", Dtype::F32, vec![9], zeros(9)),
+                ("source_bias", Dtype::F32, vec![1], zeros(1)),
+            ]
+        };
+        let open = |tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]| {
+            let borrowed: Vec<_> = tensors
+                .iter()
+                .map(|(n, d, s, b)| (*n, *d, &s[..], b.clone()))
+                .collect();
+            open(&fixture::safetensors_file(&borrowed), &fixture::manifest())
+        };
+        open(&sound()).expect("the least that is needed");
+        for (at, shape) in [
+            (0, vec![8, 5]),
+            (1, vec![5, 4]),
+            (2, vec![3, 4]),
+            (3, vec![8]),
+            (4, vec![0]),
+        ] {
+            let mut tensors = sound();
+            let name = tensors[at].0;
+            tensors[at].3 = zeros(shape.iter().product());
+            tensors[at].2 = shape;
+            match open(&tensors) {
+                Err(BundleError::Tables {
+                    source: TensorFileError::Shape { tensor, .. },
+                    ..
+                }) => assert_eq!(tensor, name),
+                other => panic!("{name}: {other:?}"),
+            }
+            let mut tensors = sound();
+            tensors.remove(at);
+            assert!(matches!(
+                open(&tensors),
+                Err(BundleError::Tables { source: TensorFileError::Missing { tensor }, .. }) if tensor == name
+            ));
+        }
+    }
+
+    #[test]
+    fn damaged_files_never_panic() {
+        let manifest = fixture::manifest();
+        let whole = fixture::tables();
+        let mut row = [0.0; 4];
+        for bytes in fixture::damaged(&whole).step_by(7) {
+            if let Ok(tables) = open(&bytes, &manifest) {
+                let last = i32::try_from(tables.speech_embedding.rows()).expect("small") - 1;
+                tables
+                    .speech_embedding
+                    .copy_row(last, &mut row)
+                    .expect("counted");
+            }
+        }
+    }
+}

@@ -257,3 +257,105 @@ pub(super) fn widen(dtype: DType, bytes: &[u8], out: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{damaged, safetensors_file, safetensors_raw, tables};
+    use super::*;
+
+    #[test]
+    fn tensors_are_found_with_type_shape_and_place() {
+        let file = tables();
+        let index = TensorIndex::read(&file).expect("sound");
+        let bias = index.get("source_bias", Allowed::Floats).expect("there");
+        assert_eq!(bias.floats("source_bias", &file).expect("finite"), [0.125]);
+        assert!(
+            index
+                .find("speaker_weight", Allowed::Floats)
+                .expect("no error")
+                .is_none()
+        );
+        assert!(matches!(
+            index.get("marks", Allowed::Ids),
+            Err(TensorFileError::DType {
+                tensor: "marks",
+                ..
+            })
+        ));
+        assert!(matches!(
+            bias.shaped("source_bias", &[2]),
+            Err(TensorFileError::Shape { .. })
+        ));
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_named() {
+        let values = [0.0, f32::NEG_INFINITY].map(f32::to_le_bytes).concat();
+        let file = safetensors_file(&[("v", Dtype::F32, &[2], values)]);
+        let entry = TensorIndex::read(&file).and_then(|index| index.get("v", Allowed::Floats));
+        let error = entry
+            .expect("sound")
+            .floats("v", &file)
+            .expect_err("infinite");
+        assert!(matches!(
+            error,
+            TensorFileError::NotFinite { element: 1, .. }
+        ));
+    }
+
+    #[test]
+    fn damaged_files_give_errors_or_entries_inside_the_file() {
+        let whole = tables();
+        for file in damaged(&whole) {
+            let Ok(index) = TensorIndex::read(&file) else {
+                continue;
+            };
+            for tensor in ["text_embedding", "speech_embedding", "marks", "source_bias"] {
+                if let Ok(entry) = index.get(tensor, Allowed::Floats) {
+                    let elements: usize = entry.shape.iter().product();
+                    assert_eq!(entry.bytes.len(), elements * entry.dtype.size());
+                    assert!(entry.bytes.end <= file.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        let most = u64::MAX;
+        let shape = 1_u64 << 58;
+        let bytes = 1_u64 << 61;
+        // Seven tensors of 2^61 bytes and one almost as large end just below 2^64.
+        let nearly: Vec<_> = (0..8_u64)
+            .map(|i| {
+                let (end, len) = if i == 7 {
+                    (most - 7, shape - 1)
+                } else {
+                    ((i + 1) * bytes, shape)
+                };
+                format!(
+                    r#""t{i}":{{"dtype":"F64","shape":[{len}],"data_offsets":[{},{end}]}}"#,
+                    i * bytes
+                )
+            })
+            .collect();
+        for header in [
+            format!(r#"{{"a":{{"dtype":"F32","shape":[{most}],"data_offsets":[0,{most}]}}}}"#),
+            format!(r#"{{"a":{{"dtype":"F32","shape":[{most},{most}],"data_offsets":[0,4]}}}}"#),
+            format!(r#"{{"a":{{"dtype":"F64","shape":[{shape}],"data_offsets":[0,{bytes}]}}}}"#),
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#.to_owned(),
+            r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}"#.to_owned(),
+            format!("{{{}}}", nearly.join(",")),
+            "[".repeat(100_000),
+        ] {
+            assert!(
+                TensorIndex::read(&safetensors_raw(&header, &[0; 4])).is_err(),
+                "{header:.200}"
+            );
+        }
+        for claimed in [most, most - 7, 1 << 20, (1 << 20) + 1, 1 << 40] {
+            let file = [&claimed.to_le_bytes()[..], b"{}"].concat();
+            assert!(TensorIndex::read(&file).is_err(), "{claimed}");
+        }
+    }
+}

@@ -5,8 +5,9 @@ use super::tensor_file::{Allowed, TensorFileError, TensorIndex};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Values of a speaker embedding.
@@ -135,9 +136,9 @@ impl Voice {
     /// [`VoiceError`] when the voice does not fit the bundle.
     pub fn to_bytes(&self, manifest: &Manifest) -> Result<Vec<u8>, VoiceError> {
         self.check(manifest)?;
-        let tokens = little_endian(&self.prompt_token, |id| id.to_le_bytes());
-        let mel = little_endian(&self.prompt_mel, |value| value.to_le_bytes());
-        let embedding = little_endian(&self.embedding, |value| value.to_le_bytes());
+        let tokens = little_endian(&self.prompt_token, i32::to_le_bytes);
+        let mel = little_endian(&self.prompt_mel, f32::to_le_bytes);
+        let embedding = little_endian(&self.embedding, f32::to_le_bytes);
         let frames = manifest.frames_of_tokens(self.prompt_token.len());
         let view = |dtype, shape: Vec<usize>, bytes| {
             TensorView::new(dtype, shape, bytes).map_err(VoiceError::Encode)
@@ -169,13 +170,22 @@ impl Voice {
     /// [`VoiceError`] when the voice does not fit the bundle or the file cannot be written.
     pub fn write(&self, path: &Path, manifest: &Manifest) -> Result<(), VoiceError> {
         let bytes = self.to_bytes(manifest)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(VoiceError::Io)?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        // A temporary file is its owner's alone unless told otherwise; the umask still applies.
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(VoiceError::Io)?;
         file.write_all(&bytes).map_err(VoiceError::Io)?;
         file.as_file().sync_all().map_err(VoiceError::Io)?;
         file.persist(path)
             .map_err(|error| VoiceError::Io(error.error))?;
-        Ok(())
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(VoiceError::Io)
     }
 
     fn check(&self, manifest: &Manifest) -> Result<(), VoiceError> {
@@ -208,10 +218,10 @@ impl Voice {
 }
 
 fn finite(field: &'static str, values: &[f32]) -> Result<(), VoiceError> {
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(()),
-        false => Err(VoiceError::NotFinite { field }),
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(());
     }
+    Err(VoiceError::NotFinite { field })
 }
 
 fn check_name(name: &str) -> Result<(), VoiceError> {
@@ -227,4 +237,105 @@ fn check_name(name: &str) -> Result<(), VoiceError> {
 
 fn little_endian<T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
     values.iter().flat_map(|value| bytes(*value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_voice_is_written_and_read_and_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("one.safetensors");
+        let manifest = fixture::manifest();
+        let mut voice = fixture::voice();
+        for transcript in [Some("first".to_owned()), None] {
+            voice.transcript = transcript;
+            voice.write(&path, &manifest).expect("written");
+            assert_eq!(Voice::read("one", &path, &manifest).expect("read"), voice);
+        }
+        let names: Vec<_> = std::fs::read_dir(dir.path()).expect("folder").collect();
+        assert_eq!(names.len(), 1, "no temporary file is left: {names:?}");
+
+        let plain = dir.path().join("plain");
+        std::fs::write(&plain, "").expect("written");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&path), mode(&plain), "readable as any file is");
+    }
+
+    #[test]
+    fn what_does_not_fit_the_bundle_is_refused() {
+        type Edit = fn(&mut Voice);
+        let manifest = fixture::manifest();
+        let cases: [(&str, Edit); 9] = [
+            ("`prompt_token` holds 6", |voice| voice.prompt_token[1] = 6),
+            ("`prompt_token` holds -1", |voice| {
+                voice.prompt_token[1] = -1;
+            }),
+            ("`prompt_mel` has 12 values, 4 tokens need 16", |voice| {
+                voice.prompt_token.push(0);
+            }),
+            ("`prompt_mel` has 11", |voice| voice.prompt_mel.truncate(11)),
+            ("`prompt_mel` holds", |voice| voice.prompt_mel[3] = f32::NAN),
+            ("`embedding` has 191", |voice| voice.embedding.truncate(191)),
+            ("`embedding` holds", |voice| {
+                voice.embedding[0] = f32::INFINITY;
+            }),
+            ("cannot be a voice's name", |voice| {
+                voice.name = "../one".to_owned();
+            }),
+            ("cannot be a voice's name", |voice| voice.name.clear()),
+        ];
+        for (expected, edit) in cases {
+            let mut voice = fixture::voice();
+            edit(&mut voice);
+            let error = voice.to_bytes(&manifest).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_never_panic() {
+        let manifest = fixture::manifest();
+        let whole = fixture::voice().to_bytes(&manifest).expect("fits");
+        for bytes in fixture::damaged(&whole) {
+            if let Ok(voice) = Voice::from_bytes("one", &bytes, &manifest) {
+                assert_eq!(
+                    voice.prompt_mel.len(),
+                    voice.prompt_token.len() * 2 * manifest.mel_bins
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_file_is_not_read_whole() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.as_file().set_len(1 << 40).expect("a sparse file");
+        let error = Voice::read("one", file.path(), &fixture::manifest()).expect_err("too large");
+        assert!(matches!(error, VoiceError::TooLarge));
+    }
+
+    prop_compose! {
+        fn voices()(tokens in prop::collection::vec(0..6_i32, 0..40))(
+            prompt_mel in prop::collection::vec(-20.0..20.0_f32, tokens.len() * 4),
+            prompt_token in Just(tokens),
+            embedding in prop::collection::vec(-9.0..9.0_f32, EMBEDDING_WIDTH),
+            transcript in any::<Option<String>>(),
+        ) -> Voice {
+            Voice { name: "any".to_owned(), prompt_token, prompt_mel, embedding, transcript }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_voice_round_trips(voice in voices()) {
+            let manifest = fixture::manifest();
+            let bytes = voice.to_bytes(&manifest).expect("fits");
+            prop_assert_eq!(&bytes, &voice.clone().to_bytes(&manifest).expect("fits"));
+            prop_assert_eq!(Voice::from_bytes("any", &bytes, &manifest).expect("reads"), voice);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong between a user's files and the model.
 
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
@@ -90,6 +90,20 @@ impl Hint for FrontendError {
             ),
             Self::TooLong { .. } => Some("split the text over several files".into()),
             _ => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::ReadTokenizer { .. }
+            | Self::TokenizerTooLarge { .. }
+            | Self::Tokenizer { .. }
+            | Self::SampleRate { .. }
+            | Self::TooLong { .. } => Class::Input,
+            Self::Encode { .. }
+            | Self::IdTooLarge { .. }
+            | Self::WriteAudio(_)
+            | Self::Length { .. } => Class::Failed,
         }
     }
 }

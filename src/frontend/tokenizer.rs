@@ -76,6 +76,7 @@ impl TextTokenizer {
     }
 
     fn from_bytes(json: &[u8]) -> tokenizers::Result<Self> {
+        serde_json::from_slice::<serde::de::IgnoredAny>(json)?;
         let mut tokenizer = guarded(|| Tokenizer::from_bytes(json))?;
         // A file may ask for any of these; a text must keep its length and its special tokens.
         tokenizer.with_truncation(None)?;
@@ -97,4 +98,155 @@ impl fmt::Debug for TextTokenizer {
 fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(io::Error::other("the tokenizer library panicked").into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Bundle;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    const BUNDLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/cosyvoice2-tiny");
+
+    static SHIPPED: LazyLock<(Bundle, TextTokenizer)> = LazyLock::new(|| {
+        let bundle = Bundle::open(Path::new(BUNDLE)).expect("the shipped bundle opens");
+        let path = bundle.tokenizer_path().expect("it takes text");
+        let tokenizer = TextTokenizer::open(&path).expect("it loads");
+        (bundle, tokenizer)
+    });
+
+    fn shipped_json() -> Vec<u8> {
+        std::fs::read(Path::new(BUNDLE).join("tokenizer.json")).expect("there")
+    }
+
+    #[test]
+    fn nothing_is_added_and_special_tokens_are_matched() {
+        let (bundle, tokenizer) = &*SHIPPED;
+        let spec = bundle.manifest().tokenizer.as_ref().expect("it takes text");
+        let end = spec.endofprompt.expect("v2 has one");
+        assert_eq!(tokenizer.token_id("<|endofprompt|>"), Some(end));
+        assert_eq!(tokenizer.encode("").expect("encodes"), [0; 0]);
+        assert_eq!(tokenizer.encode("<|endofprompt|>").expect("encodes"), [end]);
+
+        let hello = tokenizer.encode("Hello, ").expect("encodes");
+        let world = tokenizer.encode("世界").expect("encodes");
+        let whole = tokenizer
+            .encode("Hello, <|endofprompt|>世界")
+            .expect("encodes");
+        assert_eq!(whole, [&hello[..], &[end], &world].concat());
+        assert!(!hello.is_empty() && !hello.contains(&end));
+    }
+
+    #[test]
+    fn every_id_has_a_row_in_the_text_table() {
+        let (bundle, tokenizer) = &*SHIPPED;
+        let table = bundle
+            .tables()
+            .expect("sound")
+            .text_embedding
+            .expect("v2 has one");
+        assert!(tokenizer.vocab_size() <= table.rows());
+        let mut row = vec![0.0; table.width()];
+        for id in tokenizer
+            .encode("Zażółć gęślą jaźń. 世界 🦀 \u{0}\u{7f}<|endofprompt|>")
+            .expect("encodes")
+        {
+            table.copy_row(id, &mut row).expect("in the table");
+        }
+    }
+
+    #[test]
+    fn odd_texts_are_encoded() {
+        let (_, tokenizer) = &*SHIPPED;
+        for text in [
+            "a".repeat(100_000),
+            " ".repeat(100_000),
+            "界".repeat(33_333),
+            "<|".repeat(50_000),
+            "<|endofprompt|>".repeat(6_000),
+            (0..=0x2ff).filter_map(char::from_u32).collect(),
+            "\u{feff}\u{202e}\u{200d}\u{10ffff}".to_owned(),
+            "<|no such token|> |> <|".to_owned(),
+        ] {
+            assert!(
+                !tokenizer.encode(&text).expect("encodes").is_empty(),
+                "{text:.20}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_file_says_of_padding_and_truncation_is_not_followed() {
+        let mut json: serde_json::Value = serde_json::from_slice(&shipped_json()).expect("JSON");
+        json["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0
+        });
+        json["padding"] = serde_json::json!({
+            "strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "!"
+        });
+        let other = TextTokenizer::from_bytes(json.to_string().as_bytes()).expect("loads");
+        let text = "one two three";
+        assert_eq!(
+            other.encode(text).expect("encodes"),
+            SHIPPED.1.encode(text).expect("encodes")
+        );
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_or_a_tokenizer() {
+        let whole = shipped_json();
+        let places = || (0..whole.len()).step_by(101);
+        for end in places() {
+            assert!(
+                TextTokenizer::from_bytes(&whole[..end]).is_err(),
+                "cut at {end}"
+            );
+        }
+        for at in places() {
+            for bit in [0x01, 0x80] {
+                let mut copy = whole.clone();
+                copy[at] ^= bit;
+                if let Ok(tokenizer) = TextTokenizer::from_bytes(&copy) {
+                    let _ = tokenizer.encode("Hello, <|endofprompt|> 世界");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_files_are_refused_with_the_path() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let deep = "[".repeat(200_000);
+        for content in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{\"model\": 1}",
+            "{\"model\": {\"type\": \"BPE\"}}",
+            "\u{0}",
+            &deep,
+        ] {
+            std::fs::write(file.path(), content).expect("written");
+            let error = TextTokenizer::open(file.path()).expect_err("no tokenizer");
+            assert!(
+                matches!(error, FrontendError::Tokenizer { .. }),
+                "{content:.40}: {error:?}"
+            );
+        }
+        file.as_file().set_len(1 << 40).expect("a sparse file");
+        let error = TextTokenizer::open(file.path()).expect_err("too large");
+        assert!(matches!(error, FrontendError::TokenizerTooLarge { .. }));
+        let error = TextTokenizer::open(Path::new("no/such/file")).expect_err("not there");
+        assert!(matches!(error, FrontendError::ReadTokenizer { .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_encoded(text in any::<String>()) {
+            prop_assert!(SHIPPED.1.encode(&text).is_ok());
+        }
+    }
 }

@@ -179,3 +179,132 @@ fn write_error(error: hound::Error) -> FrontendError {
         other => std::io::Error::other(other),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::{BufWriter, Cursor};
+
+    /// Rate and samples of a WAV file, as another reader understands it.
+    fn read(file: &[u8]) -> (u32, Vec<i16>) {
+        let reader = hound::WavReader::new(file).expect("a WAV file");
+        let spec = reader.spec();
+        assert_eq!((spec.channels, spec.bits_per_sample), (1, 16));
+        let samples = reader
+            .into_samples()
+            .collect::<Result<_, _>>()
+            .expect("samples");
+        (spec.sample_rate, samples)
+    }
+
+    /// Takes bytes and cannot seek; counts how often it was flushed.
+    #[derive(Debug, Default)]
+    struct Pipe {
+        bytes: Vec<u8>,
+        flushes: usize,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.bytes.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.flushes += 1;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_of_unknown_length_has_an_endless_header() {
+        let mut stream = WavStream::new(Pipe::default(), 24_000, None).expect("a header");
+        for piece in [&[0.5; 3][..], &[], &[-0.5; 2]] {
+            stream.push(piece).expect("written");
+        }
+        let pipe = stream.finish().expect("nothing was promised");
+        assert_eq!(pipe.flushes, 3, "each piece is heard at once");
+        assert_eq!(pipe.bytes[RIFF_LENGTH_AT..][..4], [0xff; 4]);
+        assert_eq!(pipe.bytes[DATA_LENGTH_AT..][..4], [0xff; 4]);
+        let samples = &pipe.bytes[HEADER_BYTES as usize..];
+        assert_eq!(samples[..2], 16_384_i16.to_le_bytes());
+        assert_eq!(samples.len(), 5 * 2);
+    }
+
+    #[test]
+    fn a_promised_length_is_kept_or_an_error() {
+        let mut stream = WavStream::new(Pipe::default(), 24_000, Some(2)).expect("a header");
+        stream.push(&[0.0]).expect("written");
+        let error = stream.push(&[0.0; 2]).expect_err("one too many");
+        assert!(matches!(
+            error,
+            FrontendError::Length {
+                promised: 2,
+                written: 3
+            }
+        ));
+        let error = stream.finish().expect_err("one is missing");
+        assert!(matches!(
+            error,
+            FrontendError::Length {
+                promised: 2,
+                written: 1
+            }
+        ));
+    }
+
+    #[test]
+    fn numbers_the_header_has_no_room_for_are_refused() {
+        for rate in [0, MAX_RATE_HZ + 1, u32::MAX] {
+            let error = write(Pipe::default(), &[], rate).expect_err("no rate");
+            assert!(matches!(error, FrontendError::SampleRate { .. }));
+            assert!(WavFile::new(Cursor::new(Vec::new()), rate).is_err());
+        }
+        WavStream::new(Pipe::default(), MAX_RATE_HZ, Some(MAX_SAMPLES))
+            .expect("the most there is room for");
+        for samples in [MAX_SAMPLES + 1, u64::MAX] {
+            let error =
+                WavStream::new(Pipe::default(), 24_000, Some(samples)).expect_err("too long");
+            assert!(matches!(error, FrontendError::TooLong { .. }));
+        }
+    }
+
+    #[test]
+    fn a_failing_writer_is_an_error() {
+        let mut short = [0; 45];
+        let error = write(&mut short[..], &[0.0; 100], 24_000).expect_err("no room");
+        assert!(matches!(error, FrontendError::WriteAudio(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_of_writing_reads_back(
+            pieces in prop::collection::vec(prop::collection::vec(-1.5..1.5_f32, 0..50), 0..5),
+            rate in 1..400_000_u32,
+        ) {
+            let samples = pieces.concat();
+            let mut whole = Pipe::default();
+            write(&mut whole, &samples, rate).expect("written");
+
+            let mut stream = WavStream::new(Pipe::default(), rate, Some(samples.len() as u64)).expect("a header");
+            let mut seekable = Cursor::new(Vec::new());
+            let mut file = WavFile::new(BufWriter::new(&mut seekable), rate).expect("a header");
+            for piece in &pieces {
+                stream.push(piece).expect("written");
+                file.push(piece).expect("written");
+            }
+            file.finish().expect("written");
+            prop_assert_eq!(&stream.finish().expect("as promised").bytes, &whole.bytes);
+            prop_assert_eq!(&seekable.into_inner(), &whole.bytes);
+
+            let (read_rate, read_samples) = read(&whole.bytes);
+            prop_assert_eq!(read_rate, rate);
+            prop_assert_eq!(read_samples.len(), samples.len());
+            for (value, sample) in read_samples.iter().zip(&samples) {
+                let clipped = sample.clamp(-1.0, 32_767.0 / 32_768.0);
+                prop_assert!((f32::from(*value) / 32_768.0 - clipped).abs() <= 0.5 / 32_768.0, "{} {}", value, sample);
+            }
+        }
+    }
+}

@@ -1,1 +1,44 @@
-//! TensorRT through `dlopen`: loader, C++ shim, builder and runtime handles.
+//! TensorRT and TensorRT-RTX through `dlopen`: loader, C++ shim, builder.
+//!
+//! Three floors. `sys` is the shim's C header, generated. `handle` owns its pointers and returns `Result`; all unsafe
+//! code is there. Above it everything is safe: [`TrtLibrary`] is a library found by an explicit [`SearchPath`] and kept
+//! for the life of the process, [`TrtLibrary::build`] turns a [`BuildRequest`] into a [`BuiltPlan`], and [`PlanHeader`]
+//! tells what a plan file is before any of its bytes reach a library.
+//!
+//! The shim (`shim/`) declares NVIDIA's classes itself, one namespace and translation unit per major, and needs none of
+//! its headers. Rust speaks to it in the project's own enums only.
+
+mod builder;
+mod handle;
+mod library;
+mod log;
+mod network;
+mod plan_header;
+mod request;
+mod search;
+#[allow(
+    unsafe_code,
+    non_camel_case_types,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::pedantic,
+    clippy::undocumented_unsafe_blocks,
+    reason = "generated from the shim's C header"
+)]
+mod sys;
+#[cfg(all(test, feature = "testkit"))]
+mod tests;
+mod version;
+
+pub use builder::{BuildError, BuiltPlan, ParseError};
+pub use handle::PlanBytes;
+pub use library::{NoLibrary, TrtLibrary};
+pub use log::{LogLine, Severity};
+pub use network::{LayerCount, LayerInfo, NetworkSummary, TensorInfo};
+pub use plan_header::{PlanHeader, PlanHeaderError};
+pub use request::{BuildProgress, BuildRequest, HardwareCompatibility, ProgressEvent, TimingCache};
+pub use search::{Candidate, Refusal, SearchPath};
+pub use version::{Flavour, LibraryVersion, Release};

@@ -1,0 +1,22 @@
+//! Owners of the shim's pointers; every unsafe call into it is below this module.
+
+mod blob;
+mod builder;
+mod callback;
+mod dynamic;
+#[cfg(all(test, feature = "testkit"))]
+mod facts;
+#[cfg(all(test, feature = "testkit"))]
+mod fake;
+mod library;
+mod status;
+
+pub use blob::PlanBytes;
+pub(super) use builder::{BuilderHandle, RawRange};
+pub(super) use dynamic::{DynamicLibrary, EntryPoint};
+#[cfg(all(test, feature = "testkit"))]
+pub(super) use facts::{SlotFact, layer_kind, slot_facts, value_facts};
+#[cfg(all(test, feature = "testkit"))]
+pub(super) use fake::{Behaviour, fake_library, take_record};
+pub(super) use library::{EntryPoints, LibraryHandle};
+pub(super) use status::{ShimError, Status};

@@ -1,0 +1,198 @@
+// TensorRT 10.0 to 10.16: the methods the shim calls, in their slots. Minor releases only append.
+#pragma once
+
+#include "callbacks.h"
+
+namespace cvtrt::v10 {
+
+using abi::DataType;
+using abi::HardwareCompatibilityLevel;
+using abi::IHostMemory;
+using abi::IParserError;
+using abi::IProgressMonitor;
+using abi::ITimingCache;
+using abi::LayerType;
+using abi::MemoryPoolType;
+using abi::OptProfileSelector;
+using abi::ProfilingVerbosity;
+using Dims = abi::Dims64;
+using ILogger = abi::ILoggerV10;
+
+enum class BuilderFlag : int32_t { kTF32 = 6, kVERSION_COMPATIBLE = 13 };
+enum class NetworkDefinitionCreationFlag : int32_t { kSTRONGLY_TYPED = 1 };
+
+class VTensor {
+public:
+    virtual ~VTensor() noexcept = default;
+    CVTRT_GAP(2)
+    virtual const char* getName() const noexcept = 0;
+    CVTRT_GAP(4)
+    virtual Dims getDimensions() const noexcept = 0;
+    CVTRT_GAP(6)
+    virtual DataType getType() const noexcept = 0;
+};
+class ITensor : public abi::Object<VTensor> {};
+
+class VLayer {
+public:
+    virtual ~VLayer() noexcept = default;
+    virtual LayerType getType() const noexcept = 0;
+    CVTRT_GAP(3)
+    virtual const char* getName() const noexcept = 0;
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    virtual int32_t getNbOutputs() const noexcept = 0;
+    virtual ITensor* getOutput(int32_t index) const noexcept = 0;
+};
+class ILayer : public abi::Object<VLayer> {};
+
+class VNetworkDefinition {
+public:
+    virtual ~VNetworkDefinition() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    virtual int32_t getNbLayers() const noexcept = 0;
+    virtual ILayer* getLayer(int32_t index) const noexcept = 0;
+    virtual int32_t getNbInputs() const noexcept = 0;
+    virtual ITensor* getInput(int32_t index) const noexcept = 0;
+    virtual int32_t getNbOutputs() const noexcept = 0;
+    virtual ITensor* getOutput(int32_t index) const noexcept = 0;
+};
+class INetworkDefinition : public abi::Object<VNetworkDefinition> {};
+
+class VOptimizationProfile {
+public:
+    virtual ~VOptimizationProfile() noexcept = default;
+    virtual bool setDimensions(const char* input, OptProfileSelector select, const Dims& dims) noexcept = 0;
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    virtual bool isValid() const noexcept = 0;
+};
+class IOptimizationProfile : public abi::Object<VOptimizationProfile> {};
+
+class VBuilderConfig {
+public:
+    virtual ~VBuilderConfig() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    virtual void clearFlag(BuilderFlag flag) noexcept = 0;
+    virtual void setFlag(BuilderFlag flag) noexcept = 0;
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    CVTRT_GAP(16)
+    CVTRT_GAP(17)
+    CVTRT_GAP(18)
+    CVTRT_GAP(19)
+    CVTRT_GAP(20)
+    CVTRT_GAP(21)
+    CVTRT_GAP(22)
+    CVTRT_GAP(23)
+    CVTRT_GAP(24)
+    virtual int32_t addOptimizationProfile(const IOptimizationProfile* profile) noexcept = 0;
+    CVTRT_GAP(26)
+    virtual void setProfilingVerbosity(ProfilingVerbosity verbosity) noexcept = 0;
+    CVTRT_GAP(28)
+    CVTRT_GAP(29)
+    CVTRT_GAP(30)
+    CVTRT_GAP(31)
+    CVTRT_GAP(32)
+    CVTRT_GAP(33)
+    CVTRT_GAP(34)
+    CVTRT_GAP(35)
+    CVTRT_GAP(36)
+    CVTRT_GAP(37)
+    CVTRT_GAP(38)
+    CVTRT_GAP(39)
+    virtual ITimingCache* createTimingCache(const void* blob, std::size_t bytes) const noexcept = 0;
+    virtual bool setTimingCache(const ITimingCache& cache, bool ignoreMismatch) noexcept = 0;
+    virtual const ITimingCache* getTimingCache() const noexcept = 0;
+    virtual void setMemoryPoolLimit(MemoryPoolType pool, std::size_t bytes) noexcept = 0;
+    CVTRT_GAP(44)
+    CVTRT_GAP(45)
+    CVTRT_GAP(46)
+    virtual void setBuilderOptimizationLevel(int32_t level) noexcept = 0;
+    CVTRT_GAP(48)
+    virtual void setHardwareCompatibilityLevel(HardwareCompatibilityLevel level) noexcept = 0;
+    CVTRT_GAP(50)
+    CVTRT_GAP(51)
+    CVTRT_GAP(52)
+    CVTRT_GAP(53)
+    CVTRT_GAP(54)
+    CVTRT_GAP(55)
+    virtual void setProgressMonitor(IProgressMonitor* monitor) noexcept = 0;
+};
+class IBuilderConfig : public abi::Object<VBuilderConfig> {};
+
+class VBuilder {
+public:
+    virtual ~VBuilder() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    virtual IBuilderConfig* createBuilderConfig() noexcept = 0;
+    virtual INetworkDefinition* createNetworkV2(uint32_t flags) noexcept = 0;
+    virtual IOptimizationProfile* createOptimizationProfile() noexcept = 0;
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    virtual IHostMemory* buildSerializedNetwork(INetworkDefinition& network, IBuilderConfig& config) noexcept = 0;
+};
+class IBuilder : public abi::Object<VBuilder> {};
+
+// Called directly, without an implementation pointer.
+class IParser {
+public:
+    virtual bool parse(const void* model, std::size_t bytes, const char* path) noexcept = 0;
+    CVTRT_GAP(1)
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    virtual int getNbErrors() const noexcept = 0;
+    virtual const IParserError* getError(int index) const noexcept = 0;
+    CVTRT_GAP(7)
+    virtual ~IParser() noexcept = default;
+};
+
+struct Abi {
+    using Logger = v10::ILogger;
+    using Builder = v10::IBuilder;
+    using Config = v10::IBuilderConfig;
+    using Network = v10::INetworkDefinition;
+    using Profile = v10::IOptimizationProfile;
+    using Tensor = v10::ITensor;
+    using Layer = v10::ILayer;
+    using Parser = v10::IParser;
+    using BuilderFlag = v10::BuilderFlag;
+
+    static constexpr const char* name = "TensorRT 10";
+    static constexpr uint32_t network_flags = 1U << static_cast<int32_t>(NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
+    static constexpr bool versioned_logger = false;
+    static constexpr bool targets = false;
+    static constexpr bool timing_cache = true;
+    static constexpr bool portable_plans = true;
+};
+
+} // namespace cvtrt::v10

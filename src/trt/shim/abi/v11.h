@@ -1,0 +1,180 @@
+// TensorRT 11.0 to 11.4: the methods the shim calls, in their slots. Minor releases only append.
+#pragma once
+
+#include "callbacks.h"
+
+namespace cvtrt::v11 {
+
+using abi::DataType;
+using abi::ErrorCode;
+using abi::HardwareCompatibilityLevel;
+using abi::IHostMemory;
+using abi::IParserError;
+using abi::IProgressMonitor;
+using abi::ITimingCache;
+using abi::LayerType;
+using abi::MemoryPoolType;
+using abi::OptProfileSelector;
+using abi::ProfilingVerbosity;
+using Dims = abi::Dims64;
+using ILogger = abi::ILoggerV11;
+
+enum class BuilderFlag : int32_t { kTF32 = 6, kVERSION_COMPATIBLE = 12 };
+enum class NetworkDefinitionCreationFlag : int32_t { kSTRONGLY_TYPED = 0 };
+
+class VTensor {
+public:
+    virtual ~VTensor() noexcept = default;
+    CVTRT_GAP(2)
+    virtual const char* getName() const noexcept = 0;
+    CVTRT_GAP(4)
+    virtual Dims getDimensions() const noexcept = 0;
+    virtual DataType getType() const noexcept = 0;
+};
+class ITensor : public abi::Object<VTensor> {};
+
+class VLayer {
+public:
+    virtual ~VLayer() noexcept = default;
+    virtual LayerType getType() const noexcept = 0;
+    CVTRT_GAP(3)
+    virtual const char* getName() const noexcept = 0;
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    virtual int32_t getNbOutputs() const noexcept = 0;
+    virtual ITensor* getOutput(int32_t index) const noexcept = 0;
+};
+class ILayer : public abi::Object<VLayer> {};
+
+class VNetworkDefinition {
+public:
+    virtual ~VNetworkDefinition() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    virtual int32_t getNbLayers() const noexcept = 0;
+    virtual ILayer* getLayer(int32_t index) const noexcept = 0;
+    virtual int32_t getNbInputs() const noexcept = 0;
+    virtual ITensor* getInput(int32_t index) const noexcept = 0;
+    virtual int32_t getNbOutputs() const noexcept = 0;
+    virtual ITensor* getOutput(int32_t index) const noexcept = 0;
+};
+class INetworkDefinition : public abi::Object<VNetworkDefinition> {};
+
+class VOptimizationProfile {
+public:
+    virtual ~VOptimizationProfile() noexcept = default;
+    virtual bool setDimensions(const char* input, OptProfileSelector select, const Dims& dims) noexcept = 0;
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    virtual bool isValid() const noexcept = 0;
+};
+class IOptimizationProfile : public abi::Object<VOptimizationProfile> {};
+
+class VBuilderConfig {
+public:
+    virtual ~VBuilderConfig() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    virtual void clearFlag(BuilderFlag flag) noexcept = 0;
+    virtual void setFlag(BuilderFlag flag) noexcept = 0;
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    CVTRT_GAP(16)
+    CVTRT_GAP(17)
+    CVTRT_GAP(18)
+    CVTRT_GAP(19)
+    CVTRT_GAP(20)
+    CVTRT_GAP(21)
+    CVTRT_GAP(22)
+    virtual int32_t addOptimizationProfile(const IOptimizationProfile* profile) noexcept = 0;
+    CVTRT_GAP(24)
+    virtual void setProfilingVerbosity(ProfilingVerbosity verbosity) noexcept = 0;
+    CVTRT_GAP(26)
+    CVTRT_GAP(27)
+    CVTRT_GAP(28)
+    virtual ITimingCache* createTimingCache(const void* blob, std::size_t bytes) const noexcept = 0;
+    virtual bool setTimingCache(const ITimingCache& cache, bool ignoreMismatch) noexcept = 0;
+    virtual const ITimingCache* getTimingCache() const noexcept = 0;
+    virtual void setMemoryPoolLimit(MemoryPoolType pool, std::size_t bytes) noexcept = 0;
+    CVTRT_GAP(33)
+    CVTRT_GAP(34)
+    CVTRT_GAP(35)
+    virtual void setBuilderOptimizationLevel(int32_t level) noexcept = 0;
+    CVTRT_GAP(37)
+    virtual void setHardwareCompatibilityLevel(HardwareCompatibilityLevel level) noexcept = 0;
+    CVTRT_GAP(39)
+    CVTRT_GAP(40)
+    CVTRT_GAP(41)
+    CVTRT_GAP(42)
+    CVTRT_GAP(43)
+    CVTRT_GAP(44)
+    virtual void setProgressMonitor(IProgressMonitor* monitor) noexcept = 0;
+};
+class IBuilderConfig : public abi::Object<VBuilderConfig> {};
+
+class VBuilder {
+public:
+    virtual ~VBuilder() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    virtual IBuilderConfig* createBuilderConfig() noexcept = 0;
+    virtual INetworkDefinition* createNetworkV2(uint32_t flags) noexcept = 0;
+    virtual IOptimizationProfile* createOptimizationProfile() noexcept = 0;
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    virtual IHostMemory* buildSerializedNetwork(INetworkDefinition& network, IBuilderConfig& config) noexcept = 0;
+};
+class IBuilder : public abi::Object<VBuilder> {};
+
+// Called directly, without an implementation pointer.
+class IParser {
+public:
+    virtual bool parse(const void* model, std::size_t bytes, const char* path) noexcept = 0;
+    CVTRT_GAP(1)
+    CVTRT_GAP(2)
+    virtual int getNbErrors() const noexcept = 0;
+    virtual const IParserError* getError(int index) const noexcept = 0;
+    CVTRT_GAP(5)
+    virtual ~IParser() noexcept = default;
+};
+
+struct Abi {
+    using Logger = v11::ILogger;
+    using Builder = v11::IBuilder;
+    using Config = v11::IBuilderConfig;
+    using Network = v11::INetworkDefinition;
+    using Profile = v11::IOptimizationProfile;
+    using Tensor = v11::ITensor;
+    using Layer = v11::ILayer;
+    using Parser = v11::IParser;
+    using BuilderFlag = v11::BuilderFlag;
+
+    static constexpr const char* name = "TensorRT 11";
+    static constexpr uint32_t network_flags = 1U << static_cast<int32_t>(NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
+    static constexpr bool versioned_logger = true;
+    static constexpr bool targets = false;
+    static constexpr bool timing_cache = true;
+    static constexpr bool portable_plans = true;
+};
+
+} // namespace cvtrt::v11

@@ -1,0 +1,270 @@
+// The build half, written once for every set of declarations. `Abi` names the classes and says what they can do.
+#pragma once
+
+#include <string>
+
+#include "listeners.h"
+#include "names.h"
+#include "session.h"
+
+namespace cvtrt {
+
+template <class Abi>
+class Build final : public cvtrt_builder {
+public:
+    Build(typename Abi::Logger& logger, const cvtrt_entry_points& entry, const cvtrt_options& options)
+        : monitor_(options.progress, options.progress_user)
+    {
+        const auto create_builder = reinterpret_cast<void* (*)(void* logger, int32_t version)>(entry.create_builder);
+        const auto create_parser =
+            reinterpret_cast<void* (*)(void* network, void* logger, int version)>(entry.create_parser);
+
+        builder_.reset(checked(
+            static_cast<typename Abi::Builder*>(create_builder(&logger, entry.infer_version)), "the builder factory"));
+        typename Abi::Builder& builder = *builder_;
+        config_.reset(checked(builder->createBuilderConfig(), "createBuilderConfig"));
+        configure(options);
+        network_.reset(checked(builder->createNetworkV2(Abi::network_flags), "createNetworkV2"));
+        parser_.reset(checked(
+            static_cast<typename Abi::Parser*>(create_parser(network_.get(), &logger, entry.parser_version)),
+            "the parser factory"));
+    }
+
+    void parse(const void* onnx, std::size_t bytes, const char* path) override
+    {
+        const bool accepted = parser_->parse(onnx, bytes, path);
+        if (accepted) {
+            return;
+        }
+        if (parser_->getNbErrors() == 0) {
+            throw Failure{CVTRT_FAILED, "the parser refused the model without a reason"};
+        }
+        throw Failure{CVTRT_PARSE_FAILED, "the parser refused the model"};
+    }
+
+    int32_t parse_error_count() const override { return parser_->getNbErrors(); }
+
+    cvtrt_parse_error parse_error(int32_t index) const override
+    {
+        in_range(index, parser_->getNbErrors());
+        const abi::IParserError& error = *checked(parser_->getError(index), "getError");
+        return {static_cast<int32_t>(error.code()), error.node(), text_or_empty(error.nodeName()),
+                text_or_empty(error.nodeOperator()), text_or_empty(error.desc())};
+    }
+
+    cvtrt_counts counts() const override
+    {
+        typename Abi::Network& network = *network_;
+        return {network->getNbInputs(), network->getNbOutputs(), network->getNbLayers()};
+    }
+
+    cvtrt_tensor tensor(int32_t direction, int32_t index) const override
+    {
+        typename Abi::Network& network = *network_;
+        const bool input = direction == CVTRT_TENSOR_INPUT;
+        in_range(index, input ? network->getNbInputs() : network->getNbOutputs());
+        typename Abi::Tensor& tensor =
+            *checked(input ? network->getInput(index) : network->getOutput(index), "getInput or getOutput");
+        const auto dims = tensor->getDimensions();
+        cvtrt_tensor out{text_or_empty(tensor->getName()), dtype_from(tensor->getType()), {}};
+        out.dims.rank = dims.nbDims;
+        for (int32_t axis = 0; axis < dims.nbDims && axis < CVTRT_MAX_DIMS; ++axis) {
+            out.dims.size[axis] = dims.d[axis];
+        }
+        return out;
+    }
+
+    cvtrt_layer layer(int32_t index) const override
+    {
+        typename Abi::Network& network = *network_;
+        in_range(index, network->getNbLayers());
+        typename Abi::Layer& layer = *checked(network->getLayer(index), "getLayer");
+        int32_t dtype = CVTRT_DTYPE_OTHER;
+        if (layer->getNbOutputs() > 0) {
+            typename Abi::Tensor& output = *checked(layer->getOutput(0), "getOutput");
+            dtype = dtype_from(output->getType());
+        }
+        return {text_or_empty(layer->getName()), layer_kind(layer->getType()), dtype};
+    }
+
+    void add_profile(const cvtrt_range* ranges, std::size_t count) override
+    {
+        typename Abi::Builder& builder = *builder_;
+        typename Abi::Config& config = *config_;
+        // Borrowed: the builder owns its profiles.
+        typename Abi::Profile& profile = *checked(builder->createOptimizationProfile(), "createOptimizationProfile");
+        for (const cvtrt_range* range = ranges; range != ranges + count; ++range) {
+            set_dimensions(profile, range->input, abi::OptProfileSelector::kMIN, range->min);
+            set_dimensions(profile, range->input, abi::OptProfileSelector::kOPT, range->opt);
+            set_dimensions(profile, range->input, abi::OptProfileSelector::kMAX, range->max);
+        }
+        if (!profile->isValid()) {
+            throw Failure{CVTRT_FAILED, "the optimisation profile is not valid"};
+        }
+        if (config->addOptimizationProfile(&profile) < 0) {
+            throw Failure{CVTRT_FAILED, "the optimisation profile does not fit the network"};
+        }
+    }
+
+    std::unique_ptr<cvtrt_blob> build() override
+    {
+        typename Abi::Builder& builder = *builder_;
+        std::unique_ptr<abi::IHostMemory> plan(builder->buildSerializedNetwork(*network_, *config_));
+        if (monitor_.stopped()) {
+            throw Failure{CVTRT_CANCELLED, "the build was cancelled"};
+        }
+        if (plan == nullptr) {
+            throw Failure{CVTRT_FAILED, "the builder returned no engine"};
+        }
+        return std::make_unique<cvtrt_blob>(cvtrt_blob{std::move(plan)});
+    }
+
+    std::unique_ptr<cvtrt_blob> timing_cache() override
+    {
+        if constexpr (Abi::timing_cache) {
+            typename Abi::Config& config = *config_;
+            if (timing_cache_ != nullptr) {
+                // Borrowed: the configuration answers with the cache it was given.
+                const abi::ITimingCache& cache = *checked(config->getTimingCache(), "getTimingCache");
+                std::unique_ptr<abi::IHostMemory> blob(checked(cache->serialize(), "ITimingCache::serialize"));
+                return std::make_unique<cvtrt_blob>(cvtrt_blob{std::move(blob)});
+            }
+        }
+        throw Failure{CVTRT_UNSUPPORTED, std::string("no timing cache in this build with ") + Abi::name};
+    }
+
+private:
+    void configure(const cvtrt_options& options)
+    {
+        typename Abi::Config& config = *config_;
+        config->setProfilingVerbosity(abi::ProfilingVerbosity::kDETAILED);
+        if (options.tf32 == 0) {
+            config->clearFlag(Abi::BuilderFlag::kTF32);
+        }
+        if (options.workspace_bytes != 0) {
+            config->setMemoryPoolLimit(abi::MemoryPoolType::kWORKSPACE, options.workspace_bytes);
+        }
+        if (options.optimization_level >= 0) {
+            config->setBuilderOptimizationLevel(options.optimization_level);
+        }
+        if (options.progress != nullptr) {
+            config->setProgressMonitor(&monitor_);
+        }
+        set_portability(options);
+        set_targets(options);
+        set_timing_cache(options);
+    }
+
+    void set_portability(const cvtrt_options& options)
+    {
+        typename Abi::Config& config = *config_;
+        if (options.version_compatible == 0 && options.hardware == CVTRT_HARDWARE_EXACT) {
+            return;
+        }
+        if constexpr (!Abi::portable_plans) {
+            throw Failure{CVTRT_UNSUPPORTED, std::string("version and hardware compatibility with ") + Abi::name};
+        } else {
+            if (options.version_compatible != 0) {
+                config->setFlag(Abi::BuilderFlag::kVERSION_COMPATIBLE);
+            }
+            switch (options.hardware) {
+            case CVTRT_HARDWARE_EXACT: return;
+            case CVTRT_HARDWARE_AMPERE_PLUS:
+                config->setHardwareCompatibilityLevel(abi::HardwareCompatibilityLevel::kAMPERE_PLUS);
+                return;
+            case CVTRT_HARDWARE_SAME_CAPABILITY:
+                config->setHardwareCompatibilityLevel(abi::HardwareCompatibilityLevel::kSAME_COMPUTE_CAPABILITY);
+                return;
+            default: throw Failure{CVTRT_INVALID_ARGUMENT, "unknown hardware compatibility level"};
+            }
+        }
+    }
+
+    void set_targets(const cvtrt_options& options)
+    {
+        if (options.target_count == 0) {
+            return;
+        }
+        if constexpr (!Abi::targets) {
+            throw Failure{CVTRT_UNSUPPORTED, std::string("choosing compute capabilities with ") + Abi::name};
+        } else {
+            typename Abi::Config& config = *config_;
+            const auto count = static_cast<int32_t>(options.target_count);
+            if (!config->setNbComputeCapabilities(count)) {
+                throw Failure{CVTRT_FAILED, "too many compute capabilities"};
+            }
+            for (int32_t index = 0; index < count; ++index) {
+                const int32_t target = options.targets[index];
+                if (!config->setComputeCapability(typename Abi::ComputeCapability{target}, index)) {
+                    throw Failure{CVTRT_FAILED, "compute capability " + std::to_string(target) + " was refused"};
+                }
+            }
+        }
+    }
+
+    void set_timing_cache(const cvtrt_options& options)
+    {
+        if (options.use_timing_cache == 0) {
+            return;
+        }
+        if constexpr (!Abi::timing_cache) {
+            throw Failure{CVTRT_UNSUPPORTED, std::string("a timing cache with ") + Abi::name};
+        } else {
+            typename Abi::Config& config = *config_;
+            timing_cache_.reset(checked(
+                config->createTimingCache(options.timing_cache, options.timing_cache_bytes), "createTimingCache"));
+            if (!config->setTimingCache(*timing_cache_, false)) {
+                throw Failure{CVTRT_FAILED, "the timing cache belongs to another library or device"};
+            }
+        }
+    }
+
+    static void set_dimensions(
+        typename Abi::Profile& profile, const char* input, abi::OptProfileSelector select, const cvtrt_dims& dims)
+    {
+        if (input == nullptr || dims.rank < 0 || dims.rank > CVTRT_MAX_DIMS) {
+            throw Failure{CVTRT_INVALID_ARGUMENT, "a range needs an input name and at most eight dimensions"};
+        }
+        abi::Dims64 out{dims.rank, {}};
+        for (int32_t axis = 0; axis < dims.rank; ++axis) {
+            out.d[axis] = dims.size[axis];
+        }
+        if (!profile->setDimensions(input, select, out)) {
+            throw Failure{CVTRT_FAILED, std::string("the ranges of input `") + input + "` are inconsistent"};
+        }
+    }
+
+    static void in_range(int32_t index, int32_t count)
+    {
+        if (index < 0 || index >= count) {
+            throw Failure{CVTRT_INVALID_ARGUMENT, "index out of range"};
+        }
+    }
+
+    // Destroyed from the last to the first: parser, network, config, timing cache, builder. The configuration refers to
+    // the cache and the monitor, the parser to the network, and the builder owns the profiles.
+    ProgressMonitor monitor_;
+    std::unique_ptr<typename Abi::Builder> builder_;
+    std::unique_ptr<abi::ITimingCache> timing_cache_;
+    std::unique_ptr<typename Abi::Config> config_;
+    std::unique_ptr<typename Abi::Network> network_;
+    std::unique_ptr<typename Abi::Parser> parser_;
+};
+
+template <class Abi>
+class Library final : public cvtrt_library {
+public:
+    explicit Library(const cvtrt_entry_points& entry) : entry_(entry), logger_(LogTarget{entry.log, entry.log_user}) {}
+
+    std::unique_ptr<cvtrt_builder> create_builder(const cvtrt_options& options) override
+    {
+        return std::make_unique<Build<Abi>>(logger_, entry_, options);
+    }
+
+private:
+    cvtrt_entry_points entry_;
+    // One for all objects of this library: it keeps the first logger it is given.
+    Logger<typename Abi::Logger> logger_;
+};
+
+} // namespace cvtrt

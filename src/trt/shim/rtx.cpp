@@ -1,0 +1,11 @@
+#include "abi/rtx.h"
+#include "build.h"
+
+namespace cvtrt {
+
+std::unique_ptr<cvtrt_library> open_rtx(const cvtrt_entry_points& entry)
+{
+    return std::make_unique<Library<rtx::Abi>>(entry);
+}
+
+} // namespace cvtrt

@@ -1,0 +1,332 @@
+// A recording TensorRT: implements what a set of declarations names, writes down every call, computes nothing. Tests only.
+#pragma once
+
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "abi/callbacks.h"
+#include "record.h"
+
+namespace cvtrt::fake {
+
+inline std::string spelled(const abi::Dims64& dims)
+{
+    std::string text = "[";
+    for (int32_t axis = 0; axis < dims.nbDims; ++axis) {
+        text += (axis == 0 ? "" : ",") + std::to_string(dims.d[axis]);
+    }
+    return text + "]";
+}
+
+// A public object whose destruction is recorded; `Methods` is the implementation behind it.
+template <class Object, class Methods>
+class Recorded final : public Object {
+public:
+    template <class... Arguments>
+    explicit Recorded(const char* name, Arguments&&... arguments)
+        : name_(name), implementation_(std::forward<Arguments>(arguments)...)
+    {
+        this->methods_ = &implementation_;
+    }
+    ~Recorded() noexcept override { record("delete ", name_); }
+
+    Methods& implementation() noexcept { return implementation_; }
+
+private:
+    const char* name_;
+    Methods implementation_;
+};
+
+class HostMemory final : public abi::VHostMemory {
+public:
+    explicit HostMemory(std::string bytes) : bytes_(std::move(bytes)) {}
+    void* data() const noexcept override { return const_cast<char*>(bytes_.data()); }
+    std::size_t size() const noexcept override { return bytes_.size(); }
+
+private:
+    std::string bytes_;
+};
+using Blob = Recorded<abi::IHostMemory, HostMemory>;
+
+class TimingCache final : public abi::VTimingCache {
+public:
+    abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", "timings"); }
+};
+
+class ParserError final : public abi::IParserError {
+public:
+    abi::ErrorCode code() const override { return static_cast<abi::ErrorCode>(8); }
+    const char* desc() const override { return null_names() ? nullptr : "no importer registered"; }
+    int node() const override { return 3; }
+    const char* nodeName() const override { return null_names() ? nullptr : "mystery"; }
+    const char* nodeOperator() const override { return null_names() ? nullptr : "NoSuchOp"; }
+
+private:
+    static bool null_names() noexcept { return behaviour() == CVTRT_FAKE_NULL_NAMES; }
+};
+
+template <class Abi>
+struct Fakes {
+    using Dims = abi::Dims64;
+
+    class Tensor final : public Abi::Tensor::Methods {
+    public:
+        Tensor(const char* name, abi::DataType type) : name_(name), type_(type) {}
+        const char* getName() const noexcept override { return behaviour() == CVTRT_FAKE_NULL_NAMES ? nullptr : name_; }
+        Dims getDimensions() const noexcept override { return {3, {-1, 80, -1}}; }
+        abi::DataType getType() const noexcept override { return type_; }
+
+    private:
+        const char* name_;
+        abi::DataType type_;
+    };
+    using TensorObject = Recorded<typename Abi::Tensor, Tensor>;
+
+    class Layer final : public Abi::Layer::Methods {
+    public:
+        abi::LayerType getType() const noexcept override { return abi::LayerType{17}; }
+        const char* getName() const noexcept override { return "project"; }
+        int32_t getNbOutputs() const noexcept override { return 1; }
+        typename Abi::Tensor* getOutput(int32_t) const noexcept override { return output_.get(); }
+
+    private:
+        std::unique_ptr<TensorObject> output_ = std::make_unique<TensorObject>("layer output", "m", abi::DataType::kHALF);
+    };
+    using LayerObject = Recorded<typename Abi::Layer, Layer>;
+
+    class Network final : public Abi::Network::Methods {
+    public:
+        int32_t getNbLayers() const noexcept override { return 1; }
+        typename Abi::Layer* getLayer(int32_t) const noexcept override { return layer_.get(); }
+        int32_t getNbInputs() const noexcept override { return 1; }
+        typename Abi::Tensor* getInput(int32_t) const noexcept override { return input_.get(); }
+        int32_t getNbOutputs() const noexcept override { return 1; }
+        typename Abi::Tensor* getOutput(int32_t) const noexcept override { return output_.get(); }
+
+    private:
+        std::unique_ptr<TensorObject> input_ = std::make_unique<TensorObject>("input", "x", abi::DataType::kFLOAT);
+        std::unique_ptr<TensorObject> output_ = std::make_unique<TensorObject>("output", "y", abi::DataType::kINT32);
+        std::unique_ptr<LayerObject> layer_ = std::make_unique<LayerObject>("layer");
+    };
+
+    class Profile final : public Abi::Profile::Methods {
+    public:
+        bool setDimensions(const char* input, abi::OptProfileSelector select, const Dims& dims) noexcept override
+        {
+            record("setDimensions ", input, " ", static_cast<int32_t>(select), " ", spelled(dims));
+            return true;
+        }
+        bool isValid() const noexcept override { return behaviour() != CVTRT_FAKE_PROFILE_INVALID; }
+    };
+    using ProfileObject = Recorded<typename Abi::Profile, Profile>;
+
+    // The classes RTX adds methods to; the template argument says whether they are there.
+    template <class Methods>
+    class ConfigOf : public Methods {
+    public:
+        using Flag = typename Abi::BuilderFlag;
+
+        void clearFlag(Flag flag) noexcept override { record("clearFlag ", static_cast<int32_t>(flag)); }
+        void setFlag(Flag flag) noexcept override { record("setFlag ", static_cast<int32_t>(flag)); }
+        int32_t addOptimizationProfile(const typename Abi::Profile*) noexcept override
+        {
+            record("addOptimizationProfile");
+            return profiles_++;
+        }
+        void setProfilingVerbosity(abi::ProfilingVerbosity verbosity) noexcept override
+        {
+            record("setProfilingVerbosity ", static_cast<int32_t>(verbosity));
+        }
+        abi::ITimingCache* createTimingCache(const void*, std::size_t bytes) const noexcept override
+        {
+            record("createTimingCache ", bytes);
+            return new Recorded<abi::ITimingCache, TimingCache>("timing cache");
+        }
+        bool setTimingCache(const abi::ITimingCache& cache, bool ignore) noexcept override
+        {
+            record("setTimingCache ", ignore);
+            cache_ = &cache;
+            return true;
+        }
+        const abi::ITimingCache* getTimingCache() const noexcept override { return cache_; }
+        void setMemoryPoolLimit(abi::MemoryPoolType pool, std::size_t bytes) noexcept override
+        {
+            record("setMemoryPoolLimit ", static_cast<int32_t>(pool), " ", bytes);
+        }
+        void setBuilderOptimizationLevel(int32_t level) noexcept override { record("setBuilderOptimizationLevel ", level); }
+        void setHardwareCompatibilityLevel(abi::HardwareCompatibilityLevel level) noexcept override
+        {
+            record("setHardwareCompatibilityLevel ", static_cast<int32_t>(level));
+        }
+        void setProgressMonitor(abi::IProgressMonitor* monitor) noexcept override
+        {
+            record("setProgressMonitor ", monitor->getInterfaceInfo().kind);
+            monitor_ = monitor;
+        }
+
+        abi::IProgressMonitor* monitor() const noexcept { return monitor_; }
+
+    private:
+        int32_t profiles_{0};
+        const abi::ITimingCache* cache_{nullptr};
+        abi::IProgressMonitor* monitor_{nullptr};
+    };
+
+    template <class Methods, bool targets>
+    class ConfigWith final : public ConfigOf<Methods> {};
+
+    template <class Methods>
+    class ConfigWith<Methods, true> final : public ConfigOf<Methods> {
+    public:
+        bool setNbComputeCapabilities(int32_t count) noexcept override
+        {
+            record("setNbComputeCapabilities ", count);
+            return true;
+        }
+        bool setComputeCapability(typename Abi::ComputeCapability capability, int32_t index) noexcept override
+        {
+            record("setComputeCapability ", static_cast<int32_t>(capability), " at ", index);
+            return behaviour() != CVTRT_FAKE_TARGET_REFUSED;
+        }
+    };
+    using Config = ConfigWith<typename Abi::Config::Methods, Abi::targets>;
+    using ConfigObject = Recorded<typename Abi::Config, Config>;
+
+    class Builder final : public Abi::Builder::Methods {
+    public:
+        explicit Builder(typename Abi::Logger& logger) : logger_(logger) {}
+
+        typename Abi::Config* createBuilderConfig() noexcept override { return new ConfigObject("config"); }
+        typename Abi::Network* createNetworkV2(uint32_t flags) noexcept override
+        {
+            record("createNetworkV2 ", flags);
+            return behaviour() == CVTRT_FAKE_NETWORK_NULL ? nullptr : new Recorded<typename Abi::Network, Network>("network");
+        }
+        typename Abi::Profile* createOptimizationProfile() noexcept override
+        {
+            profiles_.push_back(std::make_unique<ProfileObject>("profile"));
+            return profiles_.back().get();
+        }
+        abi::IHostMemory* buildSerializedNetwork(
+            typename Abi::Network& network, typename Abi::Config& config) noexcept override
+        {
+            record("buildSerializedNetwork ", network->getNbLayers());
+            write_logs();
+            if (!report(static_cast<ConfigObject&>(config).implementation().monitor())
+                && behaviour() != CVTRT_FAKE_IGNORES_STOP) {
+                return nullptr;
+            }
+            if (behaviour() == CVTRT_FAKE_BUILD_NULL || behaviour() == CVTRT_FAKE_BUILD_OUT_OF_MEMORY) {
+                return nullptr;
+            }
+            return new Blob("plan", plan_bytes());
+        }
+
+    private:
+        // Nothing but a header: magic, size at 16, version at 24.
+        static std::string plan_bytes()
+        {
+            std::string plan(64, '\0');
+            plan.replace(0, 4, Abi::targets ? "vtrt" : "ftrt");
+            plan[16] = 64;
+            plan[24] = Abi::targets ? 1 : 11;
+            return plan;
+        }
+
+        void write_logs() noexcept
+        {
+            switch (behaviour()) {
+            case CVTRT_FAKE_BUILD_NULL: logger_.log(abi::Severity::kERROR, "no implementation for node `project`"); return;
+            case CVTRT_FAKE_BUILD_OUT_OF_MEMORY:
+                logger_.log(abi::Severity::kERROR, "Error Code 2: OutOfMemory (Requested size was 4096 bytes.)");
+                return;
+            case CVTRT_FAKE_ODD_LOGS:
+                logger_.log(abi::Severity::kWARNING, nullptr);
+                logger_.log(abi::Severity::kWARNING, "\xff\xfe not UTF-8");
+                logger_.log(static_cast<abi::Severity>(77), "unknown severity");
+                return;
+            case CVTRT_FAKE_LOGS_FROM_THREADS: write_from_threads(); return;
+            default: return;
+            }
+        }
+
+        void write_from_threads() noexcept
+        {
+            std::vector<std::thread> threads;
+            for (int index = 0; index < 8; ++index) {
+                threads.emplace_back([this] {
+                    for (int line = 0; line < 50; ++line) {
+                        logger_.log(abi::Severity::kWARNING, "from a thread");
+                    }
+                });
+            }
+            for (std::thread& thread : threads) {
+                thread.join();
+            }
+        }
+
+        static bool report(abi::IProgressMonitor* monitor) noexcept
+        {
+            if (monitor == nullptr) {
+                return true;
+            }
+            monitor->phaseStart("Building", nullptr, 2);
+            monitor->phaseStart("Timing", "Building", 1);
+            const bool inner = monitor->stepComplete("Timing", 0);
+            monitor->phaseFinish("Timing");
+            const bool outer = monitor->stepComplete("Building", 0);
+            monitor->phaseFinish("Building");
+            record("told to go on ", inner, " ", outer);
+            return inner && outer;
+        }
+
+        typename Abi::Logger& logger_;
+        std::vector<std::unique_ptr<ProfileObject>> profiles_;
+    };
+    using BuilderObject = Recorded<typename Abi::Builder, Builder>;
+
+    class Parser final : public Abi::Parser {
+    public:
+        ~Parser() noexcept override { record("delete parser"); }
+
+        bool parse(const void*, std::size_t bytes, const char* path) noexcept override
+        {
+            record("parse ", bytes, " ", path == nullptr ? "-" : path);
+            failed_ = behaviour() == CVTRT_FAKE_PARSE_ERROR || behaviour() == CVTRT_FAKE_NULL_NAMES;
+            return !failed_ && behaviour() != CVTRT_FAKE_PARSE_SILENT;
+        }
+        int getNbErrors() const noexcept override { return failed_ ? 1 : 0; }
+        const abi::IParserError* getError(int) const noexcept override { return &error_; }
+
+    private:
+        bool failed_{false};
+        ParserError error_;
+    };
+
+    static void* make_builder(void* logger, int32_t version)
+    {
+        record("create builder ", version);
+        switch (behaviour()) {
+        case CVTRT_FAKE_BUILDER_NULL: return nullptr;
+        case CVTRT_FAKE_BUILDER_LOW_ADDRESS: return reinterpret_cast<void*>(std::uintptr_t{0x228});
+        case CVTRT_FAKE_BUILDER_BAD_ALLOC: throw std::bad_alloc();
+        case CVTRT_FAKE_BUILDER_THROWS_INT: throw 7;
+        default: return new BuilderObject("builder", *static_cast<typename Abi::Logger*>(logger));
+        }
+    }
+
+    static void* make_parser(void* network, void*, int32_t version)
+    {
+        record("create parser ", version, network == nullptr ? " without network" : "");
+        switch (behaviour()) {
+        case CVTRT_FAKE_PARSER_NULL: return nullptr;
+        case CVTRT_FAKE_PARSER_THROWS: throw std::runtime_error("importer registry is broken");
+        default: return new Parser();
+        }
+    }
+};
+
+} // namespace cvtrt::fake

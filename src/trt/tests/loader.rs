@@ -1,0 +1,186 @@
+//! The loader against small libraries that lack something each. `build.rs` compiles them.
+
+use crate::hint::Hint;
+use crate::trt::{Flavour, NoLibrary, Refusal, SearchPath, TrtLibrary};
+use std::fs;
+use std::path::Path;
+
+const FAKES: &str = env!("CVTRT_FAKE_LIBRARIES");
+
+/// Puts fake libraries into a folder under the names the loader looks for.
+fn install(folder: &Path, files: &[(&str, &str)]) {
+    fs::create_dir_all(folder).expect("temporary folder");
+    for (name, fake) in files {
+        fs::copy(Path::new(FAKES).join(fake), folder.join(name)).expect("fake library");
+    }
+}
+
+fn refusals(flavour: Flavour, folder: &Path) -> Vec<Refusal> {
+    let search = SearchPath {
+        explicit: Some(folder.to_owned()),
+        roots: Vec::new(),
+    };
+    let NoLibrary { candidates, .. } =
+        TrtLibrary::load(flavour, &search).expect_err("nothing usable");
+    candidates
+        .into_iter()
+        .map(|candidate| candidate.refusal)
+        .filter(|refusal| *refusal != Refusal::Absent)
+        .collect()
+}
+
+#[test]
+fn each_defect_is_its_own_reason() {
+    const INFER: &str = "libtensorrt_rtx.so.1";
+    const PARSER: &str = "libtensorrt_onnxparser_rtx.so.1";
+    let cases: [(&[(&str, &str)], &str); 7] = [
+        (&[], ""),
+        (
+            &[(INFER, "fake_infer_nothing.so")],
+            "has no getInferLibVersion",
+        ),
+        (
+            &[(INFER, "fake_infer_10400.so")],
+            "is TensorRT-RTX 1.4.0, cvtrt builds with 1.5 to 1.7",
+        ),
+        (
+            &[(INFER, "fake_infer_110400.so")],
+            "is TensorRT 11.4.0, cvtrt builds with 1.5 to 1.7",
+        ),
+        (
+            &[(INFER, "fake_infer_10701.so")],
+            "libtensorrt_onnxparser_rtx.so.1: not there",
+        ),
+        (
+            &[
+                (INFER, "fake_infer_10701.so"),
+                (PARSER, "fake_parser_nothing.so"),
+            ],
+            "libtensorrt_onnxparser_rtx.so.1: has no getNvOnnxParserVersion",
+        ),
+        (
+            &[
+                (INFER, "fake_infer_10701.so"),
+                (PARSER, "fake_infer_nothing.so"),
+            ],
+            "libtensorrt_onnxparser_rtx.so.1: has no getNvOnnxParserVersion",
+        ),
+    ];
+    for (files, expected) in cases {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        install(folder.path(), files);
+        let found = refusals(Flavour::TensorRtRtx, folder.path());
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(said.join("; ").ends_with(expected), "{files:?}: {said:?}");
+        assert_eq!(said.is_empty(), expected.is_empty(), "{files:?}: {said:?}");
+    }
+}
+
+#[test]
+fn tensorrt_majors_are_told_apart() {
+    let cases = [
+        (
+            "libnvinfer.so.11",
+            "fake_infer_lean.so",
+            "has no createInferBuilder_INTERNAL",
+        ),
+        (
+            "libnvinfer.so.10",
+            "fake_infer_9300.so",
+            "is TensorRT 9.3.0, cvtrt builds with 10.x or 11.x",
+        ),
+    ];
+    for (name, fake, expected) in cases {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        install(&folder.path().join("tensorrt_libs"), &[(name, fake)]);
+        let found = refusals(Flavour::TensorRt, folder.path());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].to_string(), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_library_is_not_loadable() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    fs::write(folder.path().join("libtensorrt_rtx.so.1"), b"not ELF").expect("temporary file");
+    let found = refusals(Flavour::TensorRtRtx, folder.path());
+    assert!(matches!(found[..], [Refusal::NotLoadable(_)]), "{found:?}");
+}
+
+#[test]
+fn the_best_root_wins_and_what_was_passed_over_is_kept() {
+    let broken = tempfile::tempdir().expect("temporary folder");
+    install(
+        broken.path(),
+        &[("libtensorrt_rtx.so.1", "fake_infer_10400.so")],
+    );
+    let site_packages = tempfile::tempdir().expect("temporary folder");
+    install(
+        &site_packages.path().join("tensorrt_rtx_libs"),
+        &[
+            ("libtensorrt_rtx.so.1", "fake_infer_10701.so"),
+            ("libtensorrt_onnxparser_rtx.so.1", "fake_parser_200.so"),
+        ],
+    );
+    let search = SearchPath {
+        explicit: None,
+        roots: vec![broken.path().to_owned(), site_packages.path().to_owned()],
+    };
+    let library = TrtLibrary::load(Flavour::TensorRtRtx, &search).expect("the second root works");
+    assert_eq!(library.version().to_string(), "TensorRT-RTX 1.7.1");
+    assert!(
+        library
+            .path()
+            .starts_with(site_packages.path().canonicalize().expect("exists"))
+    );
+    assert!(matches!(
+        library.passed_over()[0].refusal,
+        Refusal::Version { .. }
+    ));
+    let again = TrtLibrary::load(Flavour::TensorRtRtx, &search).expect("still there");
+    assert!(std::ptr::eq(library, again), "one file is loaded once");
+}
+
+#[test]
+fn an_explicit_folder_hides_the_others() {
+    let good = tempfile::tempdir().expect("temporary folder");
+    install(
+        good.path(),
+        &[
+            ("libtensorrt_rtx.so.1", "fake_infer_10701.so"),
+            ("libtensorrt_onnxparser_rtx.so.1", "fake_parser_200.so"),
+        ],
+    );
+    let empty = tempfile::tempdir().expect("temporary folder");
+    let search = SearchPath {
+        explicit: Some(empty.path().to_owned()),
+        roots: vec![good.path().to_owned()],
+    };
+    let error = TrtLibrary::load(Flavour::TensorRtRtx, &search).expect_err("the folder is empty");
+    assert!(
+        error
+            .candidates
+            .iter()
+            .all(|candidate| candidate.path.starts_with(empty.path()))
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("libtensorrt_rtx.so.1: not there"),
+        "{error}"
+    );
+    assert!(
+        error
+            .hint()
+            .is_some_and(|hint| hint.contains("cvtrt setup"))
+    );
+}
+
+#[test]
+fn without_places_the_error_says_so() {
+    let error = TrtLibrary::load(Flavour::TensorRt, &SearchPath::default()).expect_err("nowhere");
+    assert_eq!(
+        error.to_string(),
+        "no TensorRT library can be used: no folder to look in was given"
+    );
+}
