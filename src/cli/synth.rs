@@ -4,11 +4,11 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
-use crate::backend::{Lane, LoadOptions};
+use crate::backend::Lane;
 use crate::bundle::{Bundle, Voice};
-use crate::deploy::{DeployRequest, Deployment, Served, deploy};
+use crate::deploy::Served;
 use crate::frontend::{TextTokenizer, text, wav};
-use crate::ids::{GraphId, Mode, Tier};
+use crate::ids::Mode;
 use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer};
 use crate::tensor::Placement;
 use std::fmt::Write as _;
@@ -48,18 +48,8 @@ pub(super) struct Args {
     /// Ends each sentence after this many speech tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
-    /// Force every graph to one backend and precision
-    #[arg(long, value_name = "TIER")]
-    tier: Option<Tier>,
-    /// Profile: a file, or a name
-    #[arg(long, value_name = "FILE")]
-    profile: Option<String>,
-    /// Processor threads per run; the same number gives the same bytes
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// GPU ordinal
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
+    #[command(flatten)]
+    load: model::LoadFlags,
     /// WAV file to write; `-` streams to stdout
     #[arg(short, long, value_name = "OUT.wav", default_value = "out.wav")]
     output: PathBuf,
@@ -82,17 +72,13 @@ struct Report {
     served: Vec<Served>,
 }
 
-/// The graphs an utterance needs.
-const GRAPHS: [GraphId; 5] =
-    [GraphId::Llm, GraphId::FlowEncoder, GraphId::FlowEstimator, GraphId::HiftF0, GraphId::HiftDecode];
-
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
     let text = said_text(args)?;
     let bundle = model::bundle(args.bundle.as_deref(), context)?;
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
-    let deployment = loaded(args, context, &bundle)?;
+    let deployment = model::deployment(&bundle, &model::SPEAKING, &args.load, context)?;
     let mut synthesizer = Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
     let load = start.elapsed();
 
@@ -164,24 +150,6 @@ fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {
         Some(path) => Ok(TextTokenizer::open(&path)?),
         None => Err(Failure::usage(anyhow::anyhow!("the bundle {} has no tokenizer, so it takes no text", bundle.manifest().name))),
     }
-}
-
-fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment, Failure> {
-    let profile = model::profile(args.profile.as_deref(), args.tier.map(|tier| tier.backend), None, context)?;
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    let request = DeployRequest {
-        bundle,
-        profile: &profile,
-        backends: &model::backends(context),
-        store: &model::store(context),
-        graphs: &GRAPHS,
-        tier: args.tier,
-        options: &LoadOptions { threads, device: args.device },
-    };
-    let mut digests = model::digests(context);
-    let deployment = deploy(&request, &mut digests)?;
-    model::keep_digests(&mut digests);
-    Ok(deployment)
 }
 
 fn is_stdout(output: &Path) -> bool {
