@@ -40,7 +40,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     if let Some(entry) = entry_at(&args.path, context)? {
         let manifest = entry.manifest();
-        context.printer().result(manifest, |_| engine::text(&entry, &[]))?;
+        context
+            .printer()
+            .result(manifest, |_| engine::text(&entry, &[]))?;
         return Ok(Exit::Done);
     }
     let dir = Bundle::resolve(&args.path, std::slice::from_ref(&context.places().onnx))?;
@@ -51,10 +53,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 /// The engine a path leads to: its folder, or a file inside.
 fn entry_at(path: &Path, context: &Context) -> Result<Option<Entry>, Failure> {
-    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    let Ok(path) = path.canonicalize() else {
+        return Ok(None);
+    };
     let entries = model::store(context).entries()?;
-    let leads_to = |entry: &Entry| entry.dir().canonicalize().is_ok_and(|dir| path.starts_with(dir));
-    Ok(entries.into_iter().filter_map(|listed| listed.entry.ok()).find(leads_to))
+    let leads_to = |entry: &Entry| {
+        entry
+            .dir()
+            .canonicalize()
+            .is_ok_and(|dir| path.starts_with(dir))
+    };
+    Ok(entries
+        .into_iter()
+        .filter_map(|listed| listed.entry.ok())
+        .find(leads_to))
 }
 
 fn is_onnx(path: &Path) -> bool {

@@ -25,12 +25,19 @@ fn only_bundle(onnx: &Path) -> Result<PathBuf, Failure> {
     let bundles = Bundle::list(onnx)?;
     match bundles.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::usage(anyhow::anyhow!("there is no bundle in {}", onnx.display()))
-            .with_hint("cvtrt export --model-dir DIR --out DIR makes one; --bundle names it")),
+        [] => Err(
+            Failure::usage(anyhow::anyhow!("there is no bundle in {}", onnx.display()))
+                .with_hint("cvtrt export --model-dir DIR --out DIR makes one; --bundle names it"),
+        ),
         several => {
-            let names: Vec<String> = several.iter().filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())).collect();
-            Err(Failure::usage(anyhow::anyhow!("{} holds several bundles", onnx.display()))
-                .with_hint(format!("name one with --bundle: {}", names.join(", "))))
+            let names: Vec<String> = several
+                .iter()
+                .filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()))
+                .collect();
+            Err(
+                Failure::usage(anyhow::anyhow!("{} holds several bundles", onnx.display()))
+                    .with_hint(format!("name one with --bundle: {}", names.join(", "))),
+            )
         }
     }
 }
@@ -43,7 +50,9 @@ pub(super) fn profile(
     context: &Context,
 ) -> Result<Profile, Failure> {
     let name = word.unwrap_or_else(|| default_profile(backend));
-    let profile = Shelf::with_folder(&context.places().profiles).find(name)?.profile;
+    let profile = Shelf::with_folder(&context.places().profiles)
+        .find(name)?
+        .profile;
     Ok(match concurrency {
         Some(requests) => profile.for_concurrency(requests),
         None => profile,
@@ -63,7 +72,9 @@ fn default_profile(backend: Option<BackendId>) -> &'static str {
 
 /// Every backend, on the libraries of this run. Loads nothing.
 pub(super) fn backends(context: &Context) -> Backends {
-    Backends::open(&BackendSettings::with_roots(library_roots(context.runtime_dir())))
+    Backends::open(&BackendSettings::with_roots(library_roots(
+        context.runtime_dir(),
+    )))
 }
 
 /// The engine cache.

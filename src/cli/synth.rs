@@ -83,8 +83,13 @@ struct Report {
 }
 
 /// The graphs an utterance needs.
-const GRAPHS: [GraphId; 5] =
-    [GraphId::Llm, GraphId::FlowEncoder, GraphId::FlowEstimator, GraphId::HiftF0, GraphId::HiftDecode];
+const GRAPHS: [GraphId; 5] = [
+    GraphId::Llm,
+    GraphId::FlowEncoder,
+    GraphId::FlowEstimator,
+    GraphId::HiftF0,
+    GraphId::HiftDecode,
+];
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
@@ -93,19 +98,25 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
     let deployment = loaded(args, context, &bundle)?;
-    let mut synthesizer = Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
+    let mut synthesizer =
+        Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
     let load = start.elapsed();
 
     let front_end = Instant::now();
     let segments = text::segments(&text);
     if segments.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!("there is nothing to say in the text")));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "there is nothing to say in the text"
+        )));
     }
     let prompt_text_ids = match (args.mode, &voice.transcript) {
         (Mode::ZeroShot, Some(transcript)) => tokenizer.encode(transcript)?,
         _ => Vec::new(),
     };
-    let text_ids = segments.iter().map(|segment| tokenizer.encode(segment)).collect::<Result<Vec<_>, _>>()?;
+    let text_ids = segments
+        .iter()
+        .map(|segment| tokenizer.encode(segment))
+        .collect::<Result<Vec<_>, _>>()?;
     let front_end = front_end.elapsed();
 
     let mut spoken = Vec::with_capacity(text_ids.len());
@@ -121,7 +132,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         })?);
     }
     write_audio(&args.output, &spoken)?;
-    let report = Report::new(args, spoken, deployment.served, [start.elapsed(), load, front_end]);
+    let report = Report::new(
+        args,
+        spoken,
+        deployment.served,
+        [start.elapsed(), load, front_end],
+    );
     if is_stdout(&args.output) {
         printer::say(text_of(&report));
         return Ok(Exit::Done);
@@ -138,10 +154,18 @@ fn said_text(args: &Args) -> Result<String, Failure> {
         return Err(Failure::usage(anyhow::anyhow!("there is no text to say"))
             .with_hint("cvtrt synth \"Good morning.\" -o out.wav, or --text-file FILE"));
     };
-    let bytes = fs::read(path).map_err(|error| Failure::usage(anyhow::Error::from(error).context(format!("cannot read {}", path.display()))))?;
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::usage(
+            anyhow::Error::from(error).context(format!("cannot read {}", path.display())),
+        )
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::usage(anyhow::anyhow!("{} is not UTF-8 (byte {at})", path.display())).with_hint("iconv -t UTF-8 converts it")
+        Failure::usage(anyhow::anyhow!(
+            "{} is not UTF-8 (byte {at})",
+            path.display()
+        ))
+        .with_hint("iconv -t UTF-8 converts it")
     })
 }
 
@@ -155,20 +179,37 @@ fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
             return Ok(voice);
         }
     }
-    Err(Failure::usage(anyhow::anyhow!("the bundle has no voice for the mode {}", args.mode))
-        .with_hint(format!("cvtrt inspect {} lists its voices", bundle.dir().display())))
+    Err(Failure::usage(anyhow::anyhow!(
+        "the bundle has no voice for the mode {}",
+        args.mode
+    ))
+    .with_hint(format!(
+        "cvtrt inspect {} lists its voices",
+        bundle.dir().display()
+    )))
 }
 
 fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {
     match bundle.tokenizer_path() {
         Some(path) => Ok(TextTokenizer::open(&path)?),
-        None => Err(Failure::usage(anyhow::anyhow!("the bundle {} has no tokenizer, so it takes no text", bundle.manifest().name))),
+        None => Err(Failure::usage(anyhow::anyhow!(
+            "the bundle {} has no tokenizer, so it takes no text",
+            bundle.manifest().name
+        ))),
     }
 }
 
 fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment, Failure> {
-    let profile = model::profile(args.profile.as_deref(), args.tier.map(|tier| tier.backend), None, context)?;
-    let threads = args.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    let profile = model::profile(
+        args.profile.as_deref(),
+        args.tier.map(|tier| tier.backend),
+        None,
+        context,
+    )?;
+    let threads = args
+        .threads
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1);
     let request = DeployRequest {
         bundle,
         profile: &profile,
@@ -176,7 +217,10 @@ fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment,
         store: &model::store(context),
         graphs: &GRAPHS,
         tier: args.tier,
-        options: &LoadOptions { threads, device: args.device },
+        options: &LoadOptions {
+            threads,
+            device: args.device,
+        },
     };
     let mut digests = model::digests(context);
     let deployment = deploy(&request, &mut digests)?;
@@ -190,7 +234,11 @@ fn is_stdout(output: &Path) -> bool {
 
 fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
     let sample_rate = spoken.first().map_or(0, |speech| speech.sample_rate);
-    let pcm: Vec<f32> = spoken.iter().flat_map(|speech| &speech.pcm).copied().collect();
+    let pcm: Vec<f32> = spoken
+        .iter()
+        .flat_map(|speech| &speech.pcm)
+        .copied()
+        .collect();
     if is_stdout(output) {
         let mut stdout = io::stdout().lock();
         return match wav::write(&mut stdout, &pcm, sample_rate).map(|()| stdout.flush()) {
@@ -199,9 +247,15 @@ fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
         };
     }
     let failed = |error: io::Error| {
-        Failure::new(Exit::Failed, anyhow::Error::from(error).context(format!("cannot write {}", output.display())))
+        Failure::new(
+            Exit::Failed,
+            anyhow::Error::from(error).context(format!("cannot write {}", output.display())),
+        )
     };
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     wav::write(&mut file, &pcm, sample_rate)?;
     file.persist(output).map_err(|error| failed(error.error))?;
@@ -209,7 +263,12 @@ fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
 }
 
 impl Report {
-    fn new(args: &Args, segments: Vec<Speech>, served: Vec<Served>, [wall, load, front_end]: [Duration; 3]) -> Self {
+    fn new(
+        args: &Args,
+        segments: Vec<Speech>,
+        served: Vec<Served>,
+        [wall, load, front_end]: [Duration; 3],
+    ) -> Self {
         let audio_seconds: f64 = segments.iter().map(Speech::seconds).sum();
         let speaking: Duration = segments.iter().map(|speech| speech.times.total).sum();
         Self {
@@ -233,8 +292,19 @@ fn milliseconds(duration: Duration) -> f64 {
 fn text_of(report: &Report) -> String {
     let mut text = String::new();
     let (seconds, rtf) = (report.audio_seconds, report.rtf);
-    writeln!(text, "{}: {seconds:.2} s of audio at {} Hz", report.output.display(), report.sample_rate).expect("a string takes all");
-    writeln!(text, "RTF {rtf:.3}, load {:.0} ms, in all {:.0} ms", report.load_ms, report.wall_ms).expect("a string takes all");
+    writeln!(
+        text,
+        "{}: {seconds:.2} s of audio at {} Hz",
+        report.output.display(),
+        report.sample_rate
+    )
+    .expect("a string takes all");
+    writeln!(
+        text,
+        "RTF {rtf:.3}, load {:.0} ms, in all {:.0} ms",
+        report.load_ms, report.wall_ms
+    )
+    .expect("a string takes all");
     text.push('\n');
     text.push_str(&stage_table(report));
     text.push('\n');
@@ -244,9 +314,16 @@ fn text_of(report: &Report) -> String {
 
 fn stage_table(report: &Report) -> String {
     let sum = |pick: fn(&Speech) -> StageTime| {
-        report.segments.iter().map(pick).fold((Duration::ZERO, Duration::ZERO, 0), |(wall, inside, runs), stage| {
-            (wall + stage.wall, inside + stage.in_backend, runs + stage.runs)
-        })
+        report.segments.iter().map(pick).fold(
+            (Duration::ZERO, Duration::ZERO, 0),
+            |(wall, inside, runs), stage| {
+                (
+                    wall + stage.wall,
+                    inside + stage.in_backend,
+                    runs + stage.runs,
+                )
+            },
+        )
     };
     let stages: [(&str, fn(&Speech) -> StageTime); 6] = [
         ("prefill", |speech| speech.times.prefill),
@@ -256,21 +333,52 @@ fn stage_table(report: &Report) -> String {
         ("pitch", |speech| speech.times.pitch),
         ("vocode", |speech| speech.times.vocode),
     ];
-    let mut rows = vec![["stage", "ms", "in backend", "runs"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["stage", "ms", "in backend", "runs"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for (name, pick) in stages {
         let (wall, inside, runs) = sum(pick);
-        rows.push(vec![name.to_owned(), format!("{:.1}", milliseconds(wall)), format!("{:.1}", milliseconds(inside)), runs.to_string()]);
+        rows.push(vec![
+            name.to_owned(),
+            format!("{:.1}", milliseconds(wall)),
+            format!("{:.1}", milliseconds(inside)),
+            runs.to_string(),
+        ]);
     }
-    let source: Duration = report.segments.iter().map(|speech| speech.times.source).sum();
-    rows.push(vec!["source".to_owned(), format!("{:.1}", milliseconds(source)), "host".to_owned(), report.segments.len().to_string()]);
+    let source: Duration = report
+        .segments
+        .iter()
+        .map(|speech| speech.times.source)
+        .sum();
+    rows.push(vec![
+        "source".to_owned(),
+        format!("{:.1}", milliseconds(source)),
+        "host".to_owned(),
+        report.segments.len().to_string(),
+    ]);
     table(&rows)
 }
 
 fn served_table(served: &[Served]) -> String {
-    let mut rows = vec![["graph", "backend", "precision", "from"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["graph", "backend", "precision", "from"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for one in served {
-        let from = if one.from_cache { "engine" } else { "model, no engine built" };
-        rows.push(vec![one.graph.to_string(), one.backend.to_string(), one.precision.to_string(), from.to_owned()]);
+        let from = if one.from_cache {
+            "engine"
+        } else {
+            "model, no engine built"
+        };
+        rows.push(vec![
+            one.graph.to_string(),
+            one.backend.to_string(),
+            one.precision.to_string(),
+            from.to_owned(),
+        ]);
     }
     table(&rows)
 }
