@@ -3,17 +3,18 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
-use super::printer::{self, table};
+use super::printer::{self, Printer, table};
 use crate::backend::{Lane, LoadOptions};
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::{DeployRequest, Deployment, Served, deploy};
 use crate::frontend::{TextTokenizer, text, wav};
 use crate::ids::{GraphId, Mode, Tier};
-use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer};
+use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer, check_speed};
 use crate::tensor::Placement;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,14 +41,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     voice: Option<String>,
     /// Speaking rate; 2 is twice as fast
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_speed, allow_negative_numbers = true)]
     speed: f32,
     /// Decides every random number
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Ends each sentence after this many speech tokens
     #[arg(long, value_name = "N")]
-    max_tokens: Option<usize>,
+    max_tokens: Option<NonZeroUsize>,
     /// Force every graph to one backend and precision
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
@@ -55,8 +56,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     profile: Option<String>,
     /// Processor threads per run; the same number gives the same bytes
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
     /// GPU ordinal
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u32,
@@ -82,6 +83,8 @@ struct Report {
     served: Vec<Served>,
 }
 
+/// A book's chapter; one utterance takes far less.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// The graphs an utterance needs.
 const GRAPHS: [GraphId; 5] = [
     GraphId::Llm,
@@ -94,6 +97,7 @@ const GRAPHS: [GraphId; 5] = [
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
     let text = said_text(args)?;
+    check_output(&args.output)?;
     let bundle = model::bundle(args.bundle.as_deref(), context)?;
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
@@ -127,7 +131,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             prompt_text_ids: prompt_text_ids.clone(),
             voice: Arc::clone(&voice),
             seed: args.seed,
-            max_tokens: args.max_tokens,
+            max_tokens: args.max_tokens.map(NonZeroUsize::get),
             speed: args.speed,
         })?);
     }
@@ -154,11 +158,24 @@ fn said_text(args: &Args) -> Result<String, Failure> {
         return Err(Failure::usage(anyhow::anyhow!("there is no text to say"))
             .with_hint("cvtrt synth \"Good morning.\" -o out.wav, or --text-file FILE"));
     };
-    let bytes = fs::read(path).map_err(|error| {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes));
+    let read = read.map_err(|error| {
         Failure::usage(
             anyhow::Error::from(error).context(format!("cannot read {}", path.display())),
         )
     })?;
+    if read as u64 > MAX_TEXT_BYTES {
+        let what = format!(
+            "{} is larger than {}",
+            path.display(),
+            printer::bytes(MAX_TEXT_BYTES)
+        );
+        return Err(
+            Failure::message(Exit::Usage, what).with_hint("split the text over several files")
+        );
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::usage(anyhow::anyhow!(
@@ -167,6 +184,12 @@ fn said_text(args: &Args) -> Result<String, Failure> {
         ))
         .with_hint("iconv -t UTF-8 converts it")
     })
+}
+
+fn parse_speed(text: &str) -> Result<f32, String> {
+    let speed: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    check_speed(speed).map_err(|error| error.to_string())?;
+    Ok(speed)
 }
 
 fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
@@ -208,6 +231,7 @@ fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment,
     )?;
     let threads = args
         .threads
+        .map(usize::from)
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let request = DeployRequest {
@@ -232,6 +256,28 @@ fn is_stdout(output: &Path) -> bool {
     output.as_os_str() == "-"
 }
 
+/// Nobody wants to hear after the work that the file cannot be written.
+fn check_output(output: &Path) -> Result<(), Failure> {
+    if is_stdout(output) {
+        return Ok(());
+    }
+    if output.is_dir() || output.file_name().is_none() {
+        return Err(Failure::write(output, io::ErrorKind::IsADirectory.into()));
+    }
+    match fs::metadata(folder_of(output)) {
+        Ok(folder) if folder.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::write(output, io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(Failure::write(output, error)),
+    }
+}
+
+fn folder_of(output: &Path) -> &Path {
+    output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
     let sample_rate = spoken.first().map_or(0, |speech| speech.sample_rate);
     let pcm: Vec<f32> = spoken
@@ -240,23 +286,12 @@ fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
         .copied()
         .collect();
     if is_stdout(output) {
-        let mut stdout = io::stdout().lock();
-        return match wav::write(&mut stdout, &pcm, sample_rate).map(|()| stdout.flush()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
+        let mut bytes = Vec::new();
+        wav::write(&mut bytes, &pcm, sample_rate)?;
+        return Printer::write(&bytes);
     }
-    let failed = |error: io::Error| {
-        Failure::new(
-            Exit::Failed,
-            anyhow::Error::from(error).context(format!("cannot write {}", output.display())),
-        )
-    };
-    let folder = output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let failed = |error: io::Error| Failure::write(output, error);
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(output)).map_err(failed)?;
     wav::write(&mut file, &pcm, sample_rate)?;
     file.persist(output).map_err(|error| failed(error.error))?;
     Ok(())
