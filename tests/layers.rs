@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "backend", "bundle", "cache", "compare", "hint", "ids", "onnx", "profile", "tensor",
         ],
     ),
-    ("frontend", &["bundle", "hint", "ids"]),
+    ("frontend", &["bundle", "hint", "ids", "tensor"]),
     (
         "pipeline",
         &["backend", "bundle", "frontend", "hint", "ids", "tensor"],
