@@ -4,14 +4,20 @@
 //! `tests/layers.rs` holds which room may use which.
 
 pub mod backend;
+pub mod build;
 pub mod bundle;
+pub mod cache;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod cuda;
+pub mod deploy;
+pub mod diagnose;
 pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod pipeline;
 pub mod profile;
 pub mod setup;
 pub mod telemetry;

@@ -16,6 +16,7 @@ mod ort;
 mod registry;
 mod run;
 mod select;
+mod tensorrt;
 
 pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
@@ -31,6 +32,7 @@ pub use load::{Artifact, Capabilities, Footprint, LoadError, LoadOptions, Unavai
 pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
 pub use select::{Artifacts, LinkError, NoBackend, PassedOver, Selected, select};
+pub use tensorrt::TensorRt;
 
 use crate::ids::{BackendId, Fingerprint};
 use crate::tensor::{Placement, Signature};

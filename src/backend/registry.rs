@@ -1,16 +1,39 @@
 //! The backends this process can offer.
 
-use super::ort::{Ort, SearchPath};
-use super::{Backend, Unavailable};
+use super::ort::Ort;
+use super::{Backend, TensorRt, Unavailable, ort};
 use crate::ids::BackendId;
+use crate::trt;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where the backends find their libraries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BackendSettings {
     /// ONNX Runtime.
-    pub onnxruntime: SearchPath,
+    pub onnxruntime: ort::SearchPath,
+    /// TensorRT and TensorRT-RTX.
+    pub tensorrt: trt::SearchPath,
+}
+
+impl BackendSettings {
+    /// Settings that look in these folders, best first, and for ONNX Runtime in the system's own path after them.
+    pub fn with_roots(roots: Vec<PathBuf>) -> Self {
+        let onnxruntime = ort::SearchPath {
+            roots: roots.clone(),
+            system: true,
+            ..ort::SearchPath::default()
+        };
+        let tensorrt = trt::SearchPath {
+            roots,
+            ..trt::SearchPath::default()
+        };
+        Self {
+            onnxruntime,
+            tensorrt,
+        }
+    }
 }
 
 /// One adapter per backend. Making it loads no library.
@@ -25,6 +48,8 @@ impl Backends {
         let mut backends = Self::default();
         backends.insert(Arc::new(Ort::cpu(settings.onnxruntime.clone())));
         backends.insert(Arc::new(Ort::cuda(settings.onnxruntime.clone())));
+        backends.insert(Arc::new(TensorRt::proper(settings.tensorrt.clone())));
+        backends.insert(Arc::new(TensorRt::rtx(settings.tensorrt.clone())));
         backends
     }
 

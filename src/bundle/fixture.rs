@@ -1,7 +1,7 @@
 //! Small bundles for the tests of this room.
 
 use super::check::{MANIFEST_FILE, TABLES_FILE};
-use super::manifest::{FileSpec, Manifest};
+use super::manifest::Manifest;
 use super::voice::{EMBEDDING_WIDTH, Voice};
 use crate::ids::Digest;
 use safetensors::Dtype;
@@ -51,18 +51,11 @@ files:
 
 /// The manifest's text, with the given files listed.
 pub(super) fn manifest_text(files: &BTreeMap<String, Vec<u8>>) -> String {
-    let mut text = MANIFEST.to_owned();
-    for (name, content) in files {
-        let spec = FileSpec {
-            bytes: content.len() as u64,
-            sha256: Digest::of(content),
-        };
-        text += &format!(
-            "  {name}: {{ bytes: {}, sha256: {} }}\n",
-            spec.bytes, spec.sha256
-        );
-    }
-    text
+    let listed = files.iter().map(|(name, content)| {
+        let (bytes, sha256) = (content.len(), Digest::of(content));
+        format!("  {name}: {{ bytes: {bytes}, sha256: {sha256} }}\n")
+    });
+    MANIFEST.to_owned() + &listed.collect::<String>()
 }
 
 /// A manifest that passes every check.
@@ -153,7 +146,7 @@ pub(super) fn write(dir: &Path) {
 pub(super) fn write_file(path: &Path, content: &[u8]) {
     std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("folder");
     std::fs::write(path, content).expect("written");
-    set_age(path, Duration::from_secs(3600));
+    set_age(path, Duration::from_hours(1));
 }
 
 pub(super) fn set_age(path: &Path, age: Duration) {

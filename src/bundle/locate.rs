@@ -26,9 +26,11 @@ impl Bundle {
         };
         let mut bundles = Vec::new();
         for entry in entries {
-            let dir = entry.map_err(read)?.path();
-            if is_bundle(&dir) {
-                bundles.push(dir);
+            let entry = entry.map_err(read)?;
+            // An export in progress has a dot in front.
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if !hidden && is_bundle(&entry.path()) {
+                bundles.push(entry.path());
             }
         }
         bundles.sort();
@@ -92,6 +94,7 @@ mod tests {
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
         let small = second.join("small");
         fixture::write(&small);
+        fixture::write(&second.join(".small-export"));
         fs::create_dir_all(second.join("no-bundle")).expect("a folder");
         fs::write(second.join("README.md"), "a file").expect("a file");
 

@@ -3,6 +3,7 @@
 //! `onnx/README.md` is the schema. Everything here treats a bundle as input from elsewhere: sizes are bounded, paths
 //! stay inside the folder, and what the manifest does not list is not read.
 
+mod bounds;
 mod check;
 mod error;
 mod locate;

@@ -272,13 +272,13 @@ mod tests {
         type Damage = fn(&Path);
         let damages: [(&str, Damage); 4] = [
             ("is listed but is not there", |path| {
-                fs::remove_file(path).expect("removed")
+                fs::remove_file(path).expect("removed");
             }),
             ("has 17 bytes", |path| {
-                fixture::write_file(path, b"content of hift_f")
+                fixture::write_file(path, b"content of hift_f");
             }),
-            ("has 21 bytes", |path| {
-                fixture::write_file(path, b"content of hift_f0.onnx.."[..21].as_ref())
+            ("has 25 bytes", |path| {
+                fixture::write_file(path, b"content of hift_f0.onnx..");
             }),
             ("is listed but is not there", |path| {
                 fs::remove_file(path).expect("removed");

@@ -78,7 +78,7 @@ fn a_second_verify_hashes_nothing() {
         let to = copy.join(file);
         fs::create_dir_all(to.parent().expect("a folder")).expect("made");
         fs::copy(Path::new(DIR).join(file), &to).expect("copied");
-        set_age(&to, Duration::from_secs(60));
+        set_age(&to, Duration::from_mins(1));
     }
     let bundle = Bundle::open(&copy).expect("opens");
     let total: u64 = bundle

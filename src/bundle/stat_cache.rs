@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(digest(&file), Digest::of(b"first"));
 
         fs::write(&file, b"other").expect("written");
-        set_age(&file, Duration::from_secs(60));
+        set_age(&file, Duration::from_mins(1));
         assert_eq!(digest(&file), Digest::of(b"other"), "another time");
 
         let time = fs::metadata(&file)

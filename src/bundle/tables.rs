@@ -125,7 +125,8 @@ mod tests {
             table.copy_row(last, &mut row).expect("there");
             #[expect(clippy::cast_precision_loss, reason = "a small number")]
             let first = last as f32;
-            assert_eq!(row, [first, first + 0.25, first + 0.5, first + 0.75]);
+            let expected = [first, first + 0.25, first + 0.5, first + 0.75];
+            assert_eq!(row.map(f32::to_bits), expected.map(f32::to_bits));
         }
         assert_eq!(tables.source_weight[..5], [0.0, 0.25, 0.5, 0.75, 1.0]);
         assert_eq!(tables.source_bias.to_bits(), 0.125_f32.to_bits());
@@ -141,7 +142,7 @@ mod tests {
         }
         let error = tables.speech_embedding.copy_row(0, &mut row[..3]);
         assert_eq!(error, Err(TableError::Width { width: 4, given: 3 }));
-        assert_eq!(row, [7.0; 4]);
+        assert_eq!(row.map(f32::to_bits), [7.0_f32.to_bits(); 4]);
     }
 
     #[test]

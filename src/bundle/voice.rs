@@ -5,8 +5,9 @@ use super::tensor_file::{Allowed, TensorFileError, TensorIndex};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Values of a speaker embedding.
@@ -169,13 +170,22 @@ impl Voice {
     /// [`VoiceError`] when the voice does not fit the bundle or the file cannot be written.
     pub fn write(&self, path: &Path, manifest: &Manifest) -> Result<(), VoiceError> {
         let bytes = self.to_bytes(manifest)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(VoiceError::Io)?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        // A temporary file is its owner's alone unless told otherwise; the umask still applies.
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(VoiceError::Io)?;
         file.write_all(&bytes).map_err(VoiceError::Io)?;
         file.as_file().sync_all().map_err(VoiceError::Io)?;
         file.persist(path)
             .map_err(|error| VoiceError::Io(error.error))?;
-        Ok(())
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(VoiceError::Io)
     }
 
     fn check(&self, manifest: &Manifest) -> Result<(), VoiceError> {
@@ -248,6 +258,11 @@ mod tests {
         }
         let names: Vec<_> = std::fs::read_dir(dir.path()).expect("folder").collect();
         assert_eq!(names.len(), 1, "no temporary file is left: {names:?}");
+
+        let plain = dir.path().join("plain");
+        std::fs::write(&plain, "").expect("written");
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
+        assert_eq!(mode(&path), mode(&plain), "readable as any file is");
     }
 
     #[test]
@@ -257,19 +272,19 @@ mod tests {
         let cases: [(&str, Edit); 9] = [
             ("`prompt_token` holds 6", |voice| voice.prompt_token[1] = 6),
             ("`prompt_token` holds -1", |voice| {
-                voice.prompt_token[1] = -1
+                voice.prompt_token[1] = -1;
             }),
             ("`prompt_mel` has 12 values, 4 tokens need 16", |voice| {
-                voice.prompt_token.push(0)
+                voice.prompt_token.push(0);
             }),
-            ("`prompt_mel` has 11", |voice| drop(voice.prompt_mel.pop())),
+            ("`prompt_mel` has 11", |voice| voice.prompt_mel.truncate(11)),
             ("`prompt_mel` holds", |voice| voice.prompt_mel[3] = f32::NAN),
-            ("`embedding` has 191", |voice| drop(voice.embedding.pop())),
+            ("`embedding` has 191", |voice| voice.embedding.truncate(191)),
             ("`embedding` holds", |voice| {
-                voice.embedding[0] = f32::INFINITY
+                voice.embedding[0] = f32::INFINITY;
             }),
             ("cannot be a voice's name", |voice| {
-                voice.name = "../one".to_owned()
+                voice.name = "../one".to_owned();
             }),
             ("cannot be a voice's name", |voice| voice.name.clear()),
         ];

@@ -1,7 +1,7 @@
 //! The libraries of the test run.
 
 use super::skip::skip;
-use crate::backend::{Backend, BackendSettings, Backends, SearchPath};
+use crate::backend::{Backend, BackendSettings, Backends};
 use crate::ids::BackendId;
 use std::env;
 use std::path::PathBuf;
@@ -17,12 +17,7 @@ pub fn runtime_dir() -> PathBuf {
 
 /// Every backend, on the libraries of [`runtime_dir`].
 pub fn test_backends() -> Backends {
-    Backends::open(&BackendSettings {
-        onnxruntime: SearchPath {
-            roots: vec![runtime_dir()],
-            ..SearchPath::default()
-        },
-    })
+    Backends::open(&BackendSettings::with_roots(vec![runtime_dir()]))
 }
 
 /// A backend that works here, or a skip. `CVTRT_REQUIRE_ORT=1` makes a skip of `ort-cpu` a failure,

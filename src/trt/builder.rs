@@ -116,7 +116,8 @@ pub enum BuildError {
 impl TrtLibrary {
     /// Builds one plan, calling `progress` as it goes.
     ///
-    /// One build runs at a time per library; others wait. TensorRT-RTX needs no device.
+    /// One build runs at a time per library; others wait, so `progress` must not build itself. TensorRT-RTX needs no
+    /// device.
     ///
     /// # Errors
     /// [`BuildError`].

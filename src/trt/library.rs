@@ -87,13 +87,12 @@ impl TrtLibrary {
         let infer_version = version_of(&infer, c"getInferLibVersion")?;
         let version =
             LibraryVersion::decode(infer_version).ok_or(Refusal::StrangeVersion(infer_version))?;
-        let declarations = version
-            .declarations()
-            .filter(|_| version.flavour == flavour)
-            .ok_or(Refusal::Version {
+        if version.flavour != flavour || version.declarations().is_none() {
+            return Err(Refusal::Version {
                 found: version,
                 expected: flavour.supported(),
-            })?;
+            });
+        }
         let create_builder = symbol_of(&infer, c"createInferBuilder_INTERNAL")?;
         if let Some(plugin) = &files.plugin
             && let Err(refusal) = open_file(plugin)
@@ -111,8 +110,8 @@ impl TrtLibrary {
                 path: files.parser.clone(),
                 refusal: Box::new(refusal),
             })?;
-        let handle = LibraryHandle::open(declarations, &entry)
-            .map_err(|error| Refusal::NotLoadable(error.message))?;
+        let handle =
+            LibraryHandle::open(&entry).map_err(|error| Refusal::NotLoadable(error.message))?;
         Ok(Self::from_handle(handle, version, path))
     }
 

@@ -129,12 +129,21 @@ impl<'a> BuilderHandle<'a> {
         // SAFETY: the builder is live, the out-parameter valid.
         let status =
             unsafe { sys::cvtrt_builder_parse_error(self.raw.as_ptr(), index, &raw mut error) };
-        (status == sys::CVTRT_OK).then(|| ParseError {
+        if status != sys::CVTRT_OK {
+            return None;
+        }
+        // SAFETY: the shim lends its strings until the builder is destroyed, here and below.
+        let name = unsafe { text_from(error.node_name) };
+        // SAFETY: as above.
+        let operator = unsafe { text_from(error.node_operator) };
+        // SAFETY: as above.
+        let message = unsafe { text_from(error.description) };
+        Some(ParseError {
             code: error.code,
             node: usize::try_from(error.node).ok(),
-            name: text_from(&error.node_name),
-            operator: text_from(&error.node_operator),
-            message: text_from(&error.description),
+            name,
+            operator,
+            message,
         })
     }
 
@@ -166,8 +175,10 @@ impl<'a> BuilderHandle<'a> {
         };
         check(status, &Message::new())?;
         let rank = usize::try_from(tensor.dims.rank).unwrap_or(0);
+        // SAFETY: the shim lends its strings until the builder is destroyed.
+        let name = unsafe { text_from(tensor.name) };
         Ok(TensorInfo {
-            name: text_from(&tensor.name),
+            name,
             dtype: dtype_from(tensor.dtype),
             dims: tensor
                 .dims
@@ -184,9 +195,13 @@ impl<'a> BuilderHandle<'a> {
         // SAFETY: the builder is live, the out-parameter valid.
         let status = unsafe { sys::cvtrt_builder_layer(self.raw.as_ptr(), index, &raw mut layer) };
         check(status, &Message::new())?;
+        // SAFETY: the shim lends its strings until the builder is destroyed.
+        let name = unsafe { text_from(layer.name) };
+        // SAFETY: as above; kinds are static.
+        let kind = unsafe { text_from(layer.kind) };
         Ok(LayerInfo {
-            name: text_from(&layer.name),
-            kind: text_from(&layer.kind),
+            name,
+            kind,
             dtype: dtype_from(layer.dtype),
         })
     }

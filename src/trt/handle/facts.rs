@@ -30,11 +30,13 @@ pub(in crate::trt) fn slot_facts() -> Vec<SlotFact> {
     let mut raw = RawSlotFact::default();
     // SAFETY: the out-parameter is valid and the strings it receives are static.
     while unsafe { cvtrt_slot_fact_at(index(&facts), &raw mut raw) } != 0 {
+        let [abi, interface, method, member_type] =
+            [raw.abi, raw.interface, raw.method, raw.member_type].map(fact_text);
         facts.push(SlotFact {
-            abi: text_from(&raw.abi),
-            interface: text_from(&raw.interface),
-            method: text_from(&raw.method),
-            member_type: text_from(&raw.member_type),
+            abi,
+            interface,
+            method,
+            member_type,
             slot: raw.slot,
         });
     }
@@ -47,10 +49,11 @@ pub(in crate::trt) fn value_facts() -> Vec<ValueFact> {
     let mut raw = RawValueFact::default();
     // SAFETY: the out-parameter is valid and the strings it receives are static.
     while unsafe { cvtrt_value_fact_at(index(&facts), &raw mut raw) } != 0 {
+        let [abi, enumeration, name] = [raw.abi, raw.enumeration, raw.name].map(fact_text);
         facts.push(ValueFact {
-            abi: text_from(&raw.abi),
-            enumeration: text_from(&raw.enumeration),
-            name: text_from(&raw.name),
+            abi,
+            enumeration,
+            name,
             value: raw.value,
         });
     }
@@ -60,8 +63,12 @@ pub(in crate::trt) fn value_facts() -> Vec<ValueFact> {
 /// The project's name of a layer type's number.
 pub(in crate::trt) fn layer_kind(number: i32) -> String {
     // SAFETY: takes any number and returns a static string.
-    let name = unsafe { cvtrt_layer_kind(number) };
-    text_from(&name)
+    fact_text(unsafe { cvtrt_layer_kind(number) })
+}
+
+fn fact_text(text: *const c_char) -> String {
+    // SAFETY: only called in this file, with the static strings of the shim's tables.
+    unsafe { text_from(text) }
 }
 
 fn index<T>(facts: &[T]) -> i32 {

@@ -58,8 +58,7 @@ pub(in crate::trt) fn fake_library(raw_version: i32, behaviour: Behaviour) -> Tr
         infer_version: raw_version,
         parser_version: 200,
     };
-    let handle =
-        LibraryHandle::open(declarations, &entry).expect("the shim knows the declarations");
+    let handle = LibraryHandle::open(&entry).expect("the shim knows the declarations");
     TrtLibrary::from_handle(handle, version, PathBuf::from("fake"))
 }
 

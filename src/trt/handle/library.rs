@@ -3,10 +3,10 @@
 
 use super::callback::on_log;
 use super::dynamic::EntryPoint;
-use super::status::{Message, ShimError, check};
+use super::status::{Message, ShimError, Status, check};
 use crate::trt::log::LogTail;
 use crate::trt::sys;
-use crate::trt::version::Declarations;
+use crate::trt::version::LibraryVersion;
 use std::ptr::{self, NonNull};
 
 /// The functions a build starts from.
@@ -35,14 +35,14 @@ unsafe impl Send for LibraryHandle {}
 unsafe impl Sync for LibraryHandle {}
 
 impl LibraryHandle {
-    /// Binds entry points to declarations. Calls nothing in the library.
-    ///
-    /// The entry points have to be those of a library that `declarations` describe: [`super::super::TrtLibrary`] has
-    /// compared its version.
-    pub(in crate::trt) fn open(
-        declarations: Declarations,
-        entry: &EntryPoints,
-    ) -> Result<Self, ShimError> {
+    /// Binds entry points to the declarations of the version they told. Calls nothing in the library.
+    pub(in crate::trt) fn open(entry: &EntryPoints) -> Result<Self, ShimError> {
+        let declarations = LibraryVersion::decode(entry.infer_version)
+            .and_then(LibraryVersion::declarations)
+            .ok_or_else(|| ShimError {
+                status: Status::Unsupported,
+                message: format!("no declarations for version number {}", entry.infer_version),
+            })?;
         let log: &'static LogTail = Box::leak(Box::default());
         let points = sys::cvtrt_entry_points {
             create_builder: entry.create_builder.as_ptr(),

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "the message is a C string")]
 
 use crate::trt::sys;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
 
 /// Why a shim call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +74,14 @@ impl Message {
 }
 
 /// Copies a borrowed C string; null becomes empty, and what is not UTF-8 is replaced.
-pub(super) fn text_from(pointer: &*const std::ffi::c_char) -> String {
-    if pointer.is_null() {
+///
+/// # Safety
+/// `text` is null or points to a NUL-terminated string that stays valid during the call.
+pub(super) unsafe fn text_from(text: *const c_char) -> String {
+    if text.is_null() {
         return String::new();
     }
-    // SAFETY: not null; the shim's strings end with NUL and live as long as the handle they came from, which the caller
-    // still holds.
-    let text = unsafe { CStr::from_ptr(*pointer) };
+    // SAFETY: not null, and a valid string as the caller says.
+    let text = unsafe { CStr::from_ptr(text) };
     text.to_string_lossy().into_owned()
 }

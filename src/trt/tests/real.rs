@@ -208,3 +208,64 @@ fn a_missing_profile_is_the_library_s_to_refuse() {
     };
     assert!(!log.is_empty(), "the library's words are kept");
 }
+
+#[test]
+fn an_exported_graph_becomes_a_plan() {
+    let Some(rtx) = rtx_or_skip("RTX builds an exported graph") else {
+        return;
+    };
+    let onnx = exported("hift_f0");
+    let profiles = [opt_profile(
+        "all",
+        "mel",
+        [&[1, 80, 4], &[1, 80, 100], &[1, 80, 2048]],
+    )];
+    let request = BuildRequest {
+        profiles: &profiles,
+        ..plain(&onnx)
+    };
+    let built = rtx.build(&request, &unheard).expect("the graph is sound");
+    let convolutions = built
+        .network
+        .histogram()
+        .into_iter()
+        .find(|count| count.kind == "convolution");
+    assert_eq!(
+        convolutions.expect("has convolutions").dtype,
+        Some(DType::F32)
+    );
+    assert_eq!(built.network.outputs[0].name, "f0");
+}
+
+#[test]
+fn inputs_whose_ranges_contradict_each_other_are_refused() {
+    let Some(rtx) = rtx_or_skip("RTX refuses contradicting ranges") else {
+        return;
+    };
+    let onnx = exported("hift_decode");
+    let mut profile = opt_profile("all", "mel", [&[1, 80, 4], &[1, 80, 100], &[1, 80, 2048]]);
+    // The graph wants 480 samples per frame and 16 more.
+    let source = opt_profile(
+        "all",
+        "source_pad",
+        [&[1, 1, 1000], &[1, 1, 2000], &[1, 1, 3000]],
+    );
+    profile.inputs.extend(source.inputs);
+    let profiles = [profile];
+    let request = BuildRequest {
+        profiles: &profiles,
+        ..plain(&onnx)
+    };
+    let error = rtx
+        .build(&request, &unheard)
+        .expect_err("480*frames+16 does not hold");
+    assert!(
+        error.to_string().contains("violate shape constraints"),
+        "{error}"
+    );
+}
+
+fn exported(graph: &str) -> Vec<u8> {
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
+    std::fs::read(bundle.join(format!("{graph}.onnx"))).expect("the small bundle is committed")
+}

@@ -1,0 +1,332 @@
+//! Speech tokens to mel: an encoder, then a differential equation solved in a few steps.
+
+mod mersenne;
+mod noise;
+mod solve;
+mod visibility;
+
+pub use noise::FixedNoise;
+pub use solve::FlowSolve;
+pub use visibility::Attention;
+
+use super::error::{OpenError, SpeechError};
+use super::graph::{RunTime, StageGraph, port};
+use crate::backend::{CompiledGraph, Lane};
+use crate::bundle::Manifest;
+use crate::ids::GraphId;
+use crate::tensor::{DType, Shape, Signature, Tensor, TensorView};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Encoder and estimator of CosyVoice2 on one lane.
+#[derive(Debug)]
+pub struct FlowStage {
+    encoder: StageGraph,
+    estimator: StageGraph,
+    shape: FlowShape,
+    vocabulary: Range<i32>,
+    max_tokens: usize,
+    guidance: f32,
+    /// Solver times, one more than there are steps.
+    times: Vec<f32>,
+    noise: FixedNoise,
+    tokens: EncoderTokens,
+}
+
+/// One call of the flow: what it hears, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowCall<'a> {
+    /// Tokens of the prompt.
+    pub prompt_tokens: &'a [i32],
+    /// Tokens to make sound of, from the utterance's first on.
+    pub tokens: &'a [i32],
+    /// Mel of the prompt, `[frames_per_token * prompt_tokens, bins]` row-major.
+    pub prompt_mel: &'a [f32],
+    /// Speaker vector, as the speaker encoder gave it.
+    pub embedding: &'a [f32],
+    /// Whether `tokens` is all there will be; otherwise the last ones only serve as look-ahead.
+    pub finalize: bool,
+    /// How far frames see.
+    pub attention: Attention,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FlowShape {
+    bins: usize,
+    frames_per_token: usize,
+    look_ahead: usize,
+    chunk_tokens: usize,
+}
+
+/// The encoder's integer inputs.
+#[derive(Debug)]
+struct EncoderTokens {
+    token: Tensor,
+    context: Tensor,
+    context_valid: Tensor,
+    qend: Tensor,
+    kpos: Tensor,
+}
+
+impl FlowStage {
+    /// Opens both graphs.
+    ///
+    /// # Errors
+    /// [`OpenError`] when a graph does not fit the bundle's figures, or opens no session.
+    pub fn open(
+        encoder: &Arc<dyn CompiledGraph>,
+        estimator: &Arc<dyn CompiledGraph>,
+        lane: &Lane,
+        manifest: &Manifest,
+        embedding: usize,
+    ) -> Result<Self, OpenError> {
+        let shape = FlowShape {
+            bins: manifest.mel_bins,
+            frames_per_token: whole_frames(manifest.frames_per_token)?,
+            look_ahead: manifest.flow.look_ahead,
+            chunk_tokens: manifest.flow.chunk_tokens.max(1),
+        };
+        let encoder_contract = encoder_contract(&shape, embedding);
+        let estimator_contract = estimator_contract(&shape);
+        Ok(Self {
+            encoder: StageGraph::open(GraphId::FlowEncoder, encoder, lane, &encoder_contract)?,
+            estimator: StageGraph::open(
+                GraphId::FlowEstimator,
+                estimator,
+                lane,
+                &estimator_contract,
+            )?,
+            shape,
+            vocabulary: 0..i32::try_from(manifest.llm.speech_vocab).unwrap_or(i32::MAX),
+            max_tokens: max_tokens(manifest, shape.frames_per_token),
+            guidance: manifest.flow.guidance,
+            times: cosine_times(manifest.flow.steps),
+            noise: FixedNoise::new(shape.bins),
+            tokens: EncoderTokens::new(shape.look_ahead),
+        })
+    }
+
+    /// Steps of a solution.
+    pub fn steps(&self) -> usize {
+        self.times.len() - 1
+    }
+
+    /// Tokens a call can have, the prompt's included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Encodes a call's tokens and puts `solve` at its start.
+    ///
+    /// # Errors
+    /// [`SpeechError::TooManyTokens`] past [`Self::max_tokens`], [`SpeechError::Token`],
+    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`].
+    ///
+    /// # Panics
+    /// If the call has no tokens but for the look-ahead.
+    pub fn encode(
+        &mut self,
+        call: &FlowCall<'_>,
+        solve: &mut FlowSolve,
+    ) -> Result<(), SpeechError> {
+        let shape = self.shape;
+        let tokens = call.prompt_tokens.len() + call.tokens.len();
+        if tokens > self.max_tokens {
+            let limit = self.max_tokens;
+            return Err(SpeechError::TooManyTokens { tokens, limit });
+        }
+        let ids = call.prompt_tokens.iter().chain(call.tokens);
+        if let Some(&id) = ids.into_iter().find(|&&id| !self.vocabulary.contains(&id)) {
+            return Err(SpeechError::Token { id });
+        }
+        let heard = self.tokens.fill(call, &shape);
+        let frames = heard * shape.frames_per_token;
+        let chunk_frames = shape.chunk_tokens * shape.frames_per_token;
+        solve.prepare(frames, call.prompt_mel, call.attention, chunk_frames);
+        let embedding = TensorView::of(Shape::new(&[1, call.embedding.len()]), call.embedding)?;
+        let tokens = &self.tokens;
+        let inputs = [
+            tokens.token.view(),
+            tokens.context.view(),
+            tokens.context_valid.view(),
+            tokens.qend.view(),
+            tokens.kpos.view(),
+            embedding,
+        ];
+        self.encoder.run(inputs, solve.encoder_outputs())?;
+        finite(GraphId::FlowEncoder, solve.mu())?;
+        solve.start(|noise| self.noise.copy_columns(frames, noise));
+        Ok(())
+    }
+
+    /// Takes the Euler step with this index, from 0 on.
+    ///
+    /// # Errors
+    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`] at the last step.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn step(&mut self, solve: &mut FlowSolve, index: usize) -> Result<(), SpeechError> {
+        let (t, next) = (self.times[index], self.times[index + 1]);
+        let (inputs, output) = solve.estimator_io(t);
+        self.estimator.run(inputs, [output])?;
+        solve.advance(next - t, self.guidance);
+        if index + 1 == self.steps() {
+            finite(GraphId::FlowEstimator, solve.sample())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_times(&mut self) -> [RunTime; 2] {
+        [self.encoder.take_time(), self.estimator.take_time()]
+    }
+}
+
+impl EncoderTokens {
+    fn new(look_ahead: usize) -> Self {
+        let ids = |dims: &[usize]| Tensor::zeros(DType::I32, Shape::new(dims));
+        Self {
+            token: ids(&[1, 0]),
+            context: ids(&[1, look_ahead]),
+            context_valid: Tensor::zeros(DType::F32, Shape::new(&[1, look_ahead, 1])),
+            qend: ids(&[1, 0]),
+            kpos: ids(&[1, 0]),
+        }
+    }
+
+    /// Lays out a call's tokens; returns how many are heard, the look-ahead not counted.
+    fn fill(&mut self, call: &FlowCall<'_>, shape: &FlowShape) -> usize {
+        let ahead = if call.finalize { 0 } else { shape.look_ahead };
+        let split = call.tokens.len().checked_sub(ahead);
+        let (heard, context) = call
+            .tokens
+            .split_at(split.expect("more tokens than look-ahead"));
+        let count = call.prompt_tokens.len() + heard.len();
+        assert!(count > 0, "a piece has tokens");
+        for tensor in [&mut self.token, &mut self.qend, &mut self.kpos] {
+            tensor.reshape(Shape::new(&[1, count]));
+        }
+        let token = self.token.elements_mut::<i32>().expect("tokens are i32");
+        let (prompt, own) = token.split_at_mut(call.prompt_tokens.len());
+        prompt.copy_from_slice(call.prompt_tokens);
+        own.copy_from_slice(heard);
+        let slots = self.context.elements_mut::<i32>().expect("tokens are i32");
+        slots.fill(0);
+        slots[..context.len()].copy_from_slice(context);
+        let valid = self.context_valid.elements_mut().expect("masks are f32");
+        valid.fill(if call.finalize { 0f32 } else { 1f32 });
+        visibility::fill(
+            call.attention,
+            shape.chunk_tokens,
+            self.qend.elements_mut().expect("positions are i32"),
+            self.kpos.elements_mut().expect("positions are i32"),
+        );
+        count
+    }
+}
+
+fn finite(graph: GraphId, values: &[f32]) -> Result<(), SpeechError> {
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(())
+    } else {
+        Err(SpeechError::NotFinite { graph })
+    }
+}
+
+/// `1 - cos(π/2 · i/steps)` for `i` from 0 to `steps`.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a handful of steps; the estimator takes single precision"
+)]
+fn cosine_times(steps: usize) -> Vec<f32> {
+    (0..=steps)
+        .map(|index| {
+            let share = index as f64 / steps as f64;
+            (1.0 - (std::f64::consts::FRAC_PI_2 * share).cos()) as f32
+        })
+        .collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked to be a small whole number"
+)]
+fn whole_frames(frames_per_token: f64) -> Result<usize, OpenError> {
+    if frames_per_token.fract() == 0.0 && (1.0..=16.0).contains(&frames_per_token) {
+        return Ok(frames_per_token as usize);
+    }
+    Err(OpenError::FramesPerToken(frames_per_token))
+}
+
+/// The noise bounds the frames, the encoder's position table the tokens.
+fn max_tokens(manifest: &Manifest, frames_per_token: usize) -> usize {
+    let noise = FixedNoise::COLUMNS / frames_per_token;
+    manifest
+        .flow
+        .max_tokens
+        .map_or(noise, |positions| positions.min(noise))
+}
+
+fn encoder_contract(shape: &FlowShape, embedding: usize) -> Signature {
+    let (ahead, embedding) = (shape.look_ahead.to_string(), embedding.to_string());
+    let bins = shape.bins.to_string();
+    let frames = format!("{}*tokens", shape.frames_per_token);
+    Signature {
+        inputs: vec![
+            port("token", DType::I32, &["1", "tokens"]),
+            port("context", DType::I32, &["1", &ahead]),
+            port("context_valid", DType::F32, &["1", &ahead, "1"]),
+            port("qend", DType::I32, &["1", "tokens"]),
+            port("kpos", DType::I32, &["1", "tokens"]),
+            port("embedding", DType::F32, &["1", &embedding]),
+        ],
+        outputs: vec![
+            port("mu", DType::F32, &["1", &bins, &frames]),
+            port("spks", DType::F32, &["1", &bins]),
+        ],
+    }
+}
+
+fn estimator_contract(shape: &FlowShape) -> Signature {
+    let bins = shape.bins.to_string();
+    let sequence = |name: &str| port(name, DType::F32, &["batch", &bins, "frames"]);
+    Signature {
+        inputs: vec![
+            sequence("x"),
+            port("mask", DType::F32, &["batch", "1", "frames"]),
+            sequence("mu"),
+            port("t", DType::F32, &["batch"]),
+            port("spks", DType::F32, &["batch", &bins]),
+            sequence("cond"),
+            port("qend", DType::I32, &["batch", "frames"]),
+            port("kpos", DType::I32, &["batch", "frames"]),
+        ],
+        outputs: vec![sequence("estimator_out")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_follow_the_cosine() {
+        let published = [
+            0.0, 0.012_312, 0.048_943, 0.108_993, 0.190_983, 0.292_893, 0.412_215, 0.546_010,
+            0.690_983, 0.843_566, 1.0,
+        ];
+        for (time, wanted) in cosine_times(10).into_iter().zip(published) {
+            assert!((time - wanted).abs() < 1e-6, "{time} {wanted}");
+        }
+    }
+
+    #[test]
+    fn only_whole_frames_are_repeated() {
+        assert_eq!(whole_frames(2.0).ok(), Some(2));
+        for frames in [0.0, 1.722_656_25, -2.0, f64::NAN, 1e9] {
+            assert!(whole_frames(frames).is_err(), "{frames}");
+        }
+    }
+}

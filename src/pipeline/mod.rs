@@ -1,0 +1,37 @@
+//! From token ids to audio: language model, flow and vocoder over opened sessions.
+//!
+//! [`Utterance`] is the order of work without the work; [`LlmStage`], [`FlowStage`] and [`HiftStage`] do the work
+//! without knowing the order; [`Synthesizer`] brings the two together for one utterance at a time. Random numbers come
+//! in through [`Uniforms`] and [`SourceNoise`], so that a run can be repeated exactly.
+
+mod drawing;
+mod error;
+mod flow;
+mod graph;
+mod hift;
+mod llm;
+mod mel;
+mod random;
+mod request;
+mod sampling;
+mod schedule;
+mod speech;
+mod synth;
+mod times;
+mod utterance;
+
+pub use drawing::{Drawing, Lengths};
+pub use error::{OpenError, SpeechError};
+pub use flow::{Attention, FixedNoise, FlowCall, FlowSolve, FlowStage};
+pub use graph::ContractError;
+pub use hift::HiftStage;
+pub use llm::{BUCKETS, Feed, LlmPrompt, LlmStage, SlotId};
+pub use mel::stretch;
+pub use random::{SeededNoise, SourceNoise, SplitMix64, Uniforms};
+pub use request::SpeechRequest;
+pub use sampling::{NotFinite, Sampler};
+pub use schedule::{Piece, Schedule};
+pub use speech::Speech;
+pub use synth::{Graphs, LoadedGraph, Synthesizer};
+pub use times::{StageTime, StageTimes};
+pub use utterance::{Demand, End, Utterance};

@@ -1,0 +1,40 @@
+//! What a request gave.
+
+use super::times::StageTimes;
+use super::utterance::End;
+use crate::ids::{BackendId, GraphId};
+use std::collections::BTreeMap;
+
+/// Audio, and how it came about.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Speech {
+    /// Samples, within plus and minus one.
+    #[serde(skip)]
+    pub pcm: Vec<f32>,
+    /// Samples per second.
+    pub sample_rate: u32,
+    /// The speech tokens spoken.
+    pub tokens: Vec<i32>,
+    /// Why there are no more.
+    pub end: End,
+    /// Where the time went.
+    pub times: StageTimes,
+    /// What ran each graph.
+    pub backends: BTreeMap<GraphId, BackendId>,
+}
+
+impl Speech {
+    /// Length of the audio, in seconds.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "sample counts are far below 2^53"
+    )]
+    pub fn seconds(&self) -> f64 {
+        self.pcm.len() as f64 / f64::from(self.sample_rate)
+    }
+
+    /// Time taken per second of audio.
+    pub fn real_time_factor(&self) -> f64 {
+        self.times.total.as_secs_f64() / self.seconds()
+    }
+}
