@@ -4,11 +4,15 @@
 //! `tests/layers.rs` holds which room may use which.
 
 pub mod backend;
+pub mod build;
 pub mod bundle;
+pub mod cache;
 pub mod cli;
 pub mod compare;
 pub mod config;
 pub mod cuda;
+pub mod deploy;
+pub mod diagnose;
 pub mod frontend;
 pub mod hint;
 pub mod ids;

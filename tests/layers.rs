@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("trt", &["cuda", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["hint", "tensor"]),
-    ("cache", &["hint", "ids", "onnx", "profile", "tensor"]),
+    ("cache", &["hint", "ids", "profile"]),
     (
         "backend",
         &["cuda", "hint", "ids", "profile", "tensor", "trt"],

@@ -177,6 +177,7 @@ impl Backend for TensorRt {
         Ok(EngineReport {
             layers,
             warnings: built.warnings,
+            ..EngineReport::default()
         })
     }
 

@@ -3,12 +3,11 @@
 use super::failure::{Exit, Failure};
 use super::global::Global;
 use super::printer::{self, Printer};
+use crate::build::Cancel;
 use crate::config::{self, ConfigFile, Places};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where the program was started.
 #[derive(Debug)]
@@ -97,6 +96,11 @@ impl Context {
         self.runtime_dir.as_deref().unwrap_or(&self.places.runtime)
     }
 
+    /// The run-time folder, where one was named.
+    pub(super) fn named_runtime_dir(&self) -> Option<&Path> {
+        self.runtime_dir.as_deref()
+    }
+
     /// Every flag of this run with its value and where it came from.
     pub(super) fn flag_origins(&self) -> Vec<FlagOrigin> {
         let Some((name, own)) = self.matches.subcommand() else {
@@ -134,15 +138,16 @@ impl Context {
     }
 }
 
-/// A flag that Ctrl-C raises, so that work can stop cleanly; a second Ctrl-C ends the process.
-pub(super) fn interrupted() -> Result<Arc<AtomicBool>, Failure> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
+/// A build's stop, raised by Ctrl-C or SIGTERM; a second one ends the process.
+pub(super) fn cancel_on_interrupt() -> Result<Cancel, Failure> {
+    let cancel = Cancel::default();
+    let raised = cancel.clone();
     ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::SeqCst) {
+        if raised.is_cancelled() {
             std::process::exit(130);
         }
+        raised.cancel();
     })
     .map_err(|error| Failure::new(Exit::Failed, error))?;
-    Ok(flag)
+    Ok(cancel)
 }

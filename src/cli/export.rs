@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::printer;
+use crate::bundle::Bundle;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +25,31 @@ pub(super) struct Args {
     /// A Python that already has the exporter's packages
     #[arg(long, value_name = "FILE")]
     export_python: Option<PathBuf>,
+}
+
+/// The bundle of an upstream checkpoint, exported to `onnx/` under the checkpoint folder's name.
+pub(super) fn bundle_of(model_dir: &Path, context: &Context) -> Result<Bundle, Failure> {
+    let name = std::fs::canonicalize(model_dir)
+        .ok()
+        .and_then(|dir| dir.file_name().map(PathBuf::from));
+    let name = name.ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!("{} is not a folder", model_dir.display()))
+    })?;
+    let out = context.places().onnx.join(name);
+    let args = Args {
+        model_dir: model_dir.to_owned(),
+        out: out.clone(),
+        check_only: false,
+        scripts_dir: None,
+        export_python: None,
+    };
+    match run(&args, context)? {
+        Exit::Done => Ok(Bundle::open(&out)?),
+        exit => Err(Failure::message(
+            exit,
+            format!("{} was not exported", model_dir.display()),
+        )),
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {

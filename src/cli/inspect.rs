@@ -1,9 +1,12 @@
-//! `cvtrt inspect`: describes a bundle or an ONNX file.
+//! `cvtrt inspect`: describes a bundle, an ONNX file or an engine.
 
 use super::context::Context;
+use super::engine;
 use super::failure::{Exit, Failure};
+use super::model;
 use super::printer::{self, table};
 use crate::bundle::{Bundle, BundleSummary};
+use crate::cache::Entry;
 use crate::ids::{BackendId, Precision};
 use crate::onnx::{ModelFile, Summary, check};
 use std::fmt::Write as _;
@@ -35,10 +38,35 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         context.printer().result(&description, onnx_text)?;
         return Ok(Exit::Done);
     }
+    if let Some(entry) = entry_at(&args.path, context)? {
+        let manifest = entry.manifest();
+        context
+            .printer()
+            .result(manifest, |_| engine::text(&entry, &[]))?;
+        return Ok(Exit::Done);
+    }
     let dir = Bundle::resolve(&args.path, std::slice::from_ref(&context.places().onnx))?;
     let summary = Bundle::open(&dir)?.summary()?;
     context.printer().result(&summary, bundle_text)?;
     Ok(Exit::Done)
+}
+
+/// The engine a path leads to: its folder, or a file inside.
+fn entry_at(path: &Path, context: &Context) -> Result<Option<Entry>, Failure> {
+    let Ok(path) = path.canonicalize() else {
+        return Ok(None);
+    };
+    let entries = model::store(context).entries()?;
+    let leads_to = |entry: &Entry| {
+        entry
+            .dir()
+            .canonicalize()
+            .is_ok_and(|dir| path.starts_with(dir))
+    };
+    Ok(entries
+        .into_iter()
+        .filter_map(|listed| listed.entry.ok())
+        .find(leads_to))
 }
 
 fn is_onnx(path: &Path) -> bool {

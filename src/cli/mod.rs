@@ -1,13 +1,21 @@
 //! The command line: one file per command, arguments' structs, the printer.
 
+mod build;
 mod completions;
 mod context;
+mod diagnose;
+mod engine;
+mod engines;
 mod export;
 mod failure;
 mod global;
 mod inspect;
+mod model;
 mod printer;
+mod progress;
 mod setup;
+mod synth;
+mod worker;
 
 pub use failure::{Exit, Failure};
 
@@ -38,10 +46,21 @@ struct Cli {
 enum Command {
     /// Install the run-time libraries into a project-local folder
     Setup(setup::Args),
+    /// Compile every graph of a bundle into verified, cached engines
+    Build(Box<build::Args>),
+    /// List, check and clean the engine cache
+    Engines(engines::Args),
+    /// Text to an audio file
+    Synth(Box<synth::Args>),
     /// Check an upstream checkpoint and export it to a bundle
     Export(export::Args),
+    /// Check drivers, libraries, bundles and engines, and name every fix
+    Diagnose(diagnose::Args),
     /// Describe an ONNX file, a bundle, or an engine
     Inspect(inspect::Args),
+    /// Compile or verify one graph; started by `build`
+    #[command(hide = true)]
+    Worker,
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -51,7 +70,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
     match parse(&arguments) {
-        Ok(Parsed::Run(cli, context)) => finish(dispatch(&cli.command, &context), &context),
+        Ok(Parsed::Run(cli, context)) => run_command(&cli.command, &context),
         Ok(Parsed::Said(code)) => code,
         Err(failure) => {
             failure.render(json, printer::color_wanted(global::Color::Auto));
@@ -92,23 +111,26 @@ fn said(error: &clap::Error) -> Result<Parsed, Failure> {
     }
 }
 
-fn dispatch(command: &Command, context: &Context) -> Result<Exit, Failure> {
-    match command {
-        Command::Setup(args) => setup::run(args, context),
-        Command::Export(args) => export::run(args, context),
-        Command::Inspect(args) => inspect::run(args, context),
-        Command::Completions(args) => completions::run(args, context),
-    }
+fn run_command(command: &Command, context: &Context) -> ExitCode {
+    dispatch(command, context).unwrap_or_else(|failure| {
+        failure.render(context.json(), context.color());
+        failure.code()
+    })
 }
 
-fn finish(result: Result<Exit, Failure>, context: &Context) -> ExitCode {
-    match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            failure.render(context.json(), context.color());
-            failure.code()
-        }
-    }
+fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
+    let exit = match command {
+        Command::Setup(args) => setup::run(args, context),
+        Command::Build(args) => build::run(args, context),
+        Command::Engines(args) => engines::run(args, context),
+        Command::Synth(args) => synth::run(args, context),
+        Command::Inspect(args) => inspect::run(args, context),
+        Command::Diagnose(args) => diagnose::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Worker => return Ok(worker::run(context)),
+    };
+    exit.map(Into::into)
 }
 
 #[cfg(test)]

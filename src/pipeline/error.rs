@@ -204,8 +204,8 @@ impl Hint for SpeechError {
             Self::TextTooLong { .. } | Self::TooManyTokens { .. } => {
                 Some("split the text into shorter sentences".into())
             }
-            Self::Logits { .. } | Self::NotFinite { .. } => {
-                Some("cvtrt build --precision fp32, and report the graph".into())
+            Self::Logits { graph, .. } | Self::NotFinite { graph } => {
+                Some(format!("cvtrt build --graphs {graph} without --fp16 or --bf16").into())
             }
             _ => None,
         }

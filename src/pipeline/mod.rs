@@ -4,6 +4,7 @@
 //! without knowing the order; [`Synthesizer`] brings the two together for one utterance at a time. Random numbers come
 //! in through [`Uniforms`] and [`SourceNoise`], so that a run can be repeated exactly.
 
+mod drawing;
 mod error;
 mod flow;
 mod graph;
@@ -19,6 +20,7 @@ mod synth;
 mod times;
 mod utterance;
 
+pub use drawing::{Drawing, Lengths};
 pub use error::{OpenError, SpeechError};
 pub use flow::{Attention, FixedNoise, FlowCall, FlowSolve, FlowStage};
 pub use graph::ContractError;
@@ -32,4 +34,4 @@ pub use schedule::{Piece, Schedule};
 pub use speech::Speech;
 pub use synth::{Graphs, LoadedGraph, Synthesizer};
 pub use times::{StageTime, StageTimes};
-pub use utterance::{Demand, Drawing, End, Lengths, Utterance};
+pub use utterance::{Demand, End, Utterance};

@@ -67,11 +67,6 @@ impl Sampler {
         Ok(id_from_index(pick(all, uniforms.draw())))
     }
 
-    /// How it draws.
-    pub fn spec(&self) -> &SamplingSpec {
-        &self.spec
-    }
-
     /// Candidates of the last draw with their probabilities, most likely first.
     pub fn nucleus(&self) -> &[(f32, i32)] {
         &self.nucleus

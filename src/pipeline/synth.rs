@@ -1,5 +1,6 @@
 //! One utterance at a time, from ids to audio.
 
+use super::drawing::{Drawing, Lengths};
 use super::error::{OpenError, SpeechError};
 use super::flow::{FlowSolve, FlowStage};
 use super::hift::HiftStage;
@@ -10,7 +11,7 @@ use super::request::{FlowVoice, SpeechRequest, check_speed};
 use super::schedule::{Piece, Schedule};
 use super::speech::Speech;
 use super::times::StageTimes;
-use super::utterance::{Demand, Drawing, Lengths, Utterance};
+use super::utterance::{Demand, Utterance};
 use crate::backend::{CompiledGraph, Lane};
 use crate::bundle::{Bundle, EMBEDDING_WIDTH, Manifest, Voice};
 use crate::ids::{BackendId, Family, GraphId, Mode};

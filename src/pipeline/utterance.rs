@@ -1,11 +1,9 @@
 //! One utterance from prompt to audio, as a state machine without I/O.
 
+use super::drawing::Drawing;
 use super::error::SpeechError;
 use super::llm::LlmPrompt;
-use super::random::Uniforms;
-use super::sampling::Sampler;
 use super::schedule::{Piece, Schedule};
-use crate::bundle::{LlmSpec, SamplingSpec};
 use crate::ids::GraphId;
 use std::ops::RangeInclusive;
 
@@ -47,33 +45,6 @@ pub enum End {
     MaxTokens,
     /// The tokens were given, not generated.
     Given,
-}
-
-/// How tokens are drawn and how many.
-#[derive(Debug)]
-pub struct Drawing {
-    /// Draws from logits.
-    pub sampler: Sampler,
-    /// Drives the draws.
-    pub uniforms: Box<dyn Uniforms>,
-    /// Shortest and longest speech.
-    pub lengths: Lengths,
-    /// Ids that end the speech.
-    pub stop: RangeInclusive<i32>,
-    /// Ids that cannot be drawn before the shortest length.
-    ///
-    /// Upstream masks the single id `speech_vocab`: in v2 other stop ids stay reachable, in v3 even the real end does.
-    /// [`Self::new`] masks the whole stop set.
-    pub masked_early: RangeInclusive<i32>,
-}
-
-/// Shortest and longest speech, in tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lengths {
-    /// No stop before this many.
-    pub min: usize,
-    /// No more than this many.
-    pub max: usize,
 }
 
 #[derive(Debug)]
@@ -268,52 +239,13 @@ impl Audio {
     }
 }
 
-impl Drawing {
-    /// Draws as the model's figures say, with the whole stop set masked before the shortest length.
-    pub fn new(
-        llm: &LlmSpec,
-        sampling: &SamplingSpec,
-        lengths: Lengths,
-        uniforms: Box<dyn Uniforms>,
-    ) -> Self {
-        Self {
-            sampler: Sampler::new(sampling.clone(), llm.head_rows),
-            uniforms,
-            lengths,
-            stop: llm.stop.clone(),
-            masked_early: llm.stop.clone(),
-        }
-    }
-}
-
-impl Lengths {
-    /// The lengths that belong to `text` ids of text (the prompt's not counted), within `room` tokens.
-    ///
-    /// # Errors
-    /// The shortest length, where `room` does not hold it.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "ratios are small and positive, texts are short"
-    )]
-    pub fn of_text(text: usize, sampling: &SamplingSpec, room: usize) -> Result<Self, usize> {
-        let min = (text as f32 * sampling.min_ratio) as usize;
-        let max = (text as f32 * sampling.max_ratio) as usize;
-        if min > room {
-            return Err(min);
-        }
-        Ok(Self {
-            min,
-            max: max.min(room),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::drawing::Lengths;
     use super::super::random::SplitMix64;
+    use super::super::sampling::Sampler;
     use super::*;
+    use crate::bundle::SamplingSpec;
 
     const STEPS: usize = 3;
     const STOP: usize = 4;
@@ -402,15 +334,5 @@ mod tests {
             matches!(error, SpeechError::Logits { tokens: 1, ref source, .. } if source.index == 1),
             "{error}"
         );
-    }
-
-    #[test]
-    fn lengths_follow_the_text_within_the_room() {
-        let utterance = utterance(Lengths { min: 0, max: 1 });
-        let drawing = utterance.tokens.drawing.expect("drawn");
-        let of_text = |text, room| Lengths::of_text(text, drawing.sampler.spec(), room);
-        assert_eq!(of_text(11, 1000), Ok(Lengths { min: 22, max: 220 }));
-        assert_eq!(of_text(11, 100), Ok(Lengths { min: 22, max: 100 }));
-        assert_eq!(of_text(11, 21), Err(22));
     }
 }

@@ -1,12 +1,13 @@
 //! Shape ranges: by axis as a user writes them, by input as a builder takes them.
 
+use super::checked::checked;
 use crate::ids::Axis;
 use crate::tensor::{AxisSizes, Shape, Signature, SignatureError};
 use std::collections::BTreeMap;
+use std::fmt;
 
-/// The range of one axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The range of one axis: `1 ≤ min ≤ opt ≤ max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Extent {
     /// Smallest size accepted.
     pub min: usize,
@@ -89,5 +90,54 @@ impl ShapeSet {
             .iter()
             .map(|(axis, extent)| (*axis, pick(extent)))
             .collect()
+    }
+}
+
+impl Extent {
+    /// The part of the range that is at most `limit`, or `None` where nothing is.
+    pub fn at_most(self, limit: usize) -> Option<Self> {
+        (self.min <= limit).then(|| Self {
+            min: self.min,
+            opt: self.opt.min(limit),
+            max: self.max.min(limit),
+        })
+    }
+
+    /// Whether the axis has one size only.
+    pub fn is_fixed(self) -> bool {
+        self.min == self.max
+    }
+
+    fn check(self) -> Result<Self, String> {
+        let Self { min, opt, max } = self;
+        if 1 <= min && min <= opt && opt <= max {
+            Ok(self)
+        } else {
+            Err(format!(
+                "a range needs 1 ≤ min ≤ opt ≤ max, here are {min}, {opt}, {max}"
+            ))
+        }
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.min, self.opt, self.max)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExtent {
+    min: usize,
+    opt: usize,
+    max: usize,
+}
+
+impl<'de> serde::Deserialize<'de> for Extent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        checked(deserializer, |RawExtent { min, opt, max }: RawExtent| {
+            Self { min, opt, max }.check()
+        })
     }
 }

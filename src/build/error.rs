@@ -1,0 +1,84 @@
+//! Why a bundle was not built.
+
+use super::{PassedOver, WorkerError};
+use crate::bundle::BundleError;
+use crate::cache::CacheError;
+use crate::hint::{Class, Hint};
+use crate::ids::{GraphId, Precision};
+use std::borrow::Cow;
+
+/// Why a bundle was not built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The bundle cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The profile says nothing of a graph.
+    #[error("profile `{profile}` has no shape ranges for `{graph}` that the bundle can take")]
+    NoShapes {
+        /// The profile.
+        profile: String,
+        /// The graph.
+        graph: GraphId,
+    },
+    /// No backend of the chain builds the graph here.
+    #[error("nothing here builds `{graph}` in {precision}: {}", said(passed_over))]
+    NothingBuilds {
+        /// The graph.
+        graph: GraphId,
+        /// The precision asked for.
+        precision: Precision,
+        /// Every backend asked, and why not.
+        passed_over: Vec<PassedOver>,
+        /// What to do about the first of them.
+        fix: Option<String>,
+    },
+    /// A worker failed on a graph.
+    #[error("cannot {task} `{graph}`: {source}")]
+    Worker {
+        /// The graph.
+        graph: GraphId,
+        /// What it was doing: `build` or `verify`.
+        task: &'static str,
+        /// How it failed.
+        source: WorkerError,
+    },
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The build was asked to stop.
+    #[error("the build was stopped")]
+    Cancelled,
+}
+
+impl Hint for BuildError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Bundle(error) => error.hint(),
+            Self::NoShapes { graph, .. } => {
+                Some(format!("add `{graph}` to the profile, or choose graphs with --graphs").into())
+            }
+            Self::NothingBuilds { fix, .. } => fix.clone().map(Cow::from),
+            Self::Worker { source, .. } => source.hint(),
+            Self::Cache(error) => error.hint(),
+            Self::Cancelled => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Bundle(error) => error.class(),
+            Self::NoShapes { .. } => Class::Input,
+            Self::NothingBuilds { .. } => Class::Unavailable,
+            Self::Worker { source, .. } => source.class(),
+            Self::Cache(error) => error.class(),
+            Self::Cancelled => Class::Failed,
+        }
+    }
+}
+
+fn said(passed_over: &[PassedOver]) -> String {
+    let reasons: Vec<String> = passed_over.iter().map(PassedOver::to_string).collect();
+    reasons.join("; ")
+}

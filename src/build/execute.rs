@@ -1,0 +1,389 @@
+//! Doing what was planned.
+
+use super::cancel::Cancel;
+use super::inputs::Vocabulary;
+use super::job::{CompileJob, Job, Message, VerifyJob};
+use super::plan::Planner;
+use super::process::{Said, run_job};
+use super::{
+    BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, Watch,
+    WorkerCommand, WorkerError,
+};
+use crate::backend::EngineReport;
+use crate::cache::{
+    Begun, BuildRecord, EngineKey, Entry, Pending, SignatureText, Verification, Waiting,
+};
+use crate::ids::{BackendId, GraphId, Precision};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a worker may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To compile one graph.
+    pub compile: Duration,
+    /// To verify one engine.
+    pub verify: Duration,
+}
+
+/// One graph that is done.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Built {
+    /// The graph.
+    pub graph: GraphId,
+    /// What compiled and runs it.
+    pub backend: BackendId,
+    /// In which precision.
+    pub precision: Precision,
+    /// What was done.
+    pub state: RowState,
+    /// The engine's key.
+    pub key: EngineKey,
+    /// The entry's name in the store.
+    pub entry: String,
+    /// The file a backend loads.
+    pub engine: PathBuf,
+    /// How long the compile took, whenever it was.
+    pub build_ms: u64,
+    /// Bytes of the entry's files.
+    pub bytes: u64,
+    /// Most host memory the compile held; `None` where the system did not tell.
+    pub peak_bytes: Option<u64>,
+    /// Largest absolute difference from the reference; `None` where nothing ran.
+    pub max_abs_error: Option<f64>,
+    /// Whether it computes what the reference does.
+    pub verification: Verification,
+    /// Better links of the chain and why they were not taken.
+    pub passed_over: Vec<PassedOver>,
+    /// What is not as the request or the profile says.
+    pub notes: Vec<String>,
+}
+
+/// What was done for a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowState {
+    /// The cache had it.
+    Cached,
+    /// The cache had it, and it was compared with the reference now.
+    Verified,
+    /// It was compiled.
+    Built,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            compile: Duration::from_hours(1),
+            verify: Duration::from_mins(30),
+        }
+    }
+}
+
+/// Does what was planned, graph by graph.
+///
+/// A backend that fails on a graph is passed over where the chain allows it. Graphs finished before an error stay in
+/// the cache, and `watch` has heard of them.
+///
+/// # Errors
+/// [`BuildError`]: the first graph that could not be built or verified, or [`BuildError::Cancelled`].
+pub fn execute(
+    plan: Plan,
+    request: &BuildRequest<'_>,
+    worker: &WorkerCommand,
+    deadlines: Deadlines,
+    cancel: &Cancel,
+    watch: &mut dyn Watch,
+) -> Result<Vec<Built>, BuildError> {
+    let mut executor = Executor {
+        request,
+        planner: Planner::new(request),
+        worker,
+        deadlines,
+        cancel,
+        watch,
+    };
+    plan.graphs
+        .into_iter()
+        .map(|planned| executor.graph(planned))
+        .collect()
+}
+
+struct Executor<'a> {
+    request: &'a BuildRequest<'a>,
+    planner: Planner<'a>,
+    worker: &'a WorkerCommand,
+    deadlines: Deadlines,
+    cancel: &'a Cancel,
+    watch: &'a mut dyn Watch,
+}
+
+impl Executor<'_> {
+    fn graph(&mut self, mut planned: PlannedGraph) -> Result<Built, BuildError> {
+        let mut failed = Vec::new();
+        loop {
+            let error = match self.carry_out(&planned) {
+                Ok((state, entry)) => {
+                    let built = built(planned, state, &entry);
+                    self.watch.on(Event::Done(&built));
+                    return Ok(built);
+                }
+                Err(error) => error,
+            };
+            let Some(reason) = reason_to_go_on(&error) else {
+                return Err(error);
+            };
+            failed.push(PassedOver {
+                backend: planned.backend,
+                reason,
+            });
+            // The first failure says more than "every other link was passed over".
+            let Ok(next) = self.planner.plan_graph(planned.graph, &failed) else {
+                return Err(error);
+            };
+            let PassedOver { backend, reason } = &failed[failed.len() - 1];
+            self.watch.on(Event::PassedOver {
+                graph: planned.graph,
+                backend: *backend,
+                reason,
+            });
+            planned = next;
+        }
+    }
+
+    fn carry_out(&mut self, planned: &PlannedGraph) -> Result<(RowState, Entry), BuildError> {
+        match &planned.state {
+            PlanState::Cached { found, .. } => Ok((RowState::Cached, (**found).clone())),
+            PlanState::Verify { found, .. } => self.verify_entry(planned, found),
+            PlanState::Build { .. } => self.build(planned),
+        }
+    }
+
+    fn build(&mut self, planned: &PlannedGraph) -> Result<(RowState, Entry), BuildError> {
+        let engine_file = engine_file(planned.backend);
+        let store = self.request.store;
+        let begun = store.begin(&planned.inputs, engine_file, self.request.rebuild)?;
+        let begun = match begun {
+            Begun::Busy(waiting) => self.wait(planned.graph, waiting)?,
+            begun => begun,
+        };
+        let pending = match begun {
+            Begun::Build(pending) => pending,
+            Begun::Found(entry) => return Ok((RowState::Cached, *entry)),
+            Begun::Busy(_) => unreachable!("waiting ends in an engine or the right to build it"),
+        };
+        let started = Instant::now();
+        let (signature, report) = self.compile(planned, &pending)?;
+        let build_time = started.elapsed();
+        let verification = self.verification(planned, &pending.engine_path())?;
+        let report = serde_json::to_value(report).expect("string keys and plain values only");
+        let entry = pending.commit(BuildRecord {
+            build_time,
+            signature,
+            report,
+            verification,
+        })?;
+        tracing::info!(graph = %planned.graph, key = %planned.key.short(), ?build_time, "engine built");
+        Ok((RowState::Built, entry))
+    }
+
+    fn compile(
+        &mut self,
+        planned: &PlannedGraph,
+        pending: &Pending,
+    ) -> Result<(SignatureText, EngineReport), BuildError> {
+        let PlannedGraph {
+            graph,
+            backend,
+            precision,
+            ..
+        } = *planned;
+        self.watch.on(Event::Compiling {
+            graph,
+            backend,
+            precision,
+        });
+        let job = Job::Compile(CompileJob {
+            graph,
+            model: self.request.bundle.graph_file(graph)?.path.clone(),
+            backend,
+            precision,
+            shapes: planned.inputs.shapes.clone(),
+            options: planned.inputs.options.clone(),
+            timing_cache: self.request.timing_cache.clone(),
+            engine: pending.engine_path(),
+        });
+        match self.run(&job, self.deadlines.compile)? {
+            Message::Compiled { signature, report } => Ok((signature, report)),
+            other => Err(wrong_answer(&job, &other)),
+        }
+    }
+
+    fn verification(
+        &mut self,
+        planned: &PlannedGraph,
+        engine: &Path,
+    ) -> Result<Verification, BuildError> {
+        if !self.request.verify {
+            return Ok(Verification::Skipped);
+        }
+        if let Some(reason) = &planned.cannot_run {
+            let reason = reason.clone();
+            return Ok(Verification::NotRunHere { reason });
+        }
+        let PlannedGraph {
+            graph,
+            backend,
+            precision,
+            ..
+        } = *planned;
+        self.watch.on(Event::Verifying { graph, backend });
+        let llm = &self.request.bundle.manifest().llm;
+        let job = Job::Verify(VerifyJob {
+            graph,
+            model: self.request.bundle.graph_file(graph)?.path.clone(),
+            backend,
+            precision,
+            // ONNX Runtime never rounds to TF32 here, whatever the options say.
+            tf32: planned.inputs.options.tf32
+                && matches!(backend, BackendId::TensorRt | BackendId::TensorRtRtx),
+            shapes: planned.shapes.clone(),
+            vocabulary: Vocabulary {
+                speech: llm.speech_vocab,
+                text: text_vocabulary(self.request),
+                positions: llm.max_positions,
+            },
+            device: self.request.device,
+            engine: engine.to_owned(),
+        });
+        match self.run(&job, self.deadlines.verify)? {
+            Message::Verified { verification } => Ok(verification),
+            other => Err(wrong_answer(&job, &other)),
+        }
+    }
+
+    fn verify_entry(
+        &mut self,
+        planned: &PlannedGraph,
+        entry: &Entry,
+    ) -> Result<(RowState, Entry), BuildError> {
+        let verification = self.verification(planned, &entry.engine_path())?;
+        let entry = self
+            .request
+            .store
+            .record_verification(entry, verification)?;
+        Ok((RowState::Verified, entry))
+    }
+
+    fn run(&mut self, job: &Job, deadline: Duration) -> Result<Message, BuildError> {
+        let graph = job.graph();
+        let watch = &mut *self.watch;
+        let mut said = |said: Said<'_>| {
+            watch.on(match said {
+                Said::Log(line) => Event::Log { graph, line },
+                Said::Step { phase, done, total } => Event::Step {
+                    graph,
+                    phase,
+                    done,
+                    total,
+                },
+            });
+        };
+        run_job(self.worker, job, deadline, self.cancel, &mut said).map_err(|source| match source {
+            WorkerError::Cancelled => BuildError::Cancelled,
+            source => BuildError::Worker {
+                graph,
+                task: job.task(),
+                source,
+            },
+        })
+    }
+
+    /// Waits for another builder on a thread of its own, so that Ctrl-C is heard meanwhile.
+    fn wait(&mut self, graph: GraphId, waiting: Waiting) -> Result<Begun, BuildError> {
+        self.watch.on(Event::Waiting { graph });
+        let (sender, receiver) = channel();
+        let stopped = sender.clone();
+        self.cancel.on_cancel(move || {
+            // A wait that is over no longer listens.
+            let _ = stopped.send(None);
+        });
+        thread::spawn(move || {
+            // Where the wait was cancelled, no one listens, and the right to build is given back at once.
+            let _ = sender.send(Some(waiting.wait()));
+        });
+        match receiver.recv() {
+            Ok(Some(begun)) => Ok(begun?),
+            Ok(None) | Err(_) => Err(BuildError::Cancelled),
+        }
+    }
+}
+
+/// Whether the chain may go on after a failed compile; a wrong result, a full disk or Ctrl-C is no reason to.
+fn reason_to_go_on(error: &BuildError) -> Option<String> {
+    match error {
+        BuildError::Worker {
+            task: "build",
+            source,
+            ..
+        } => match source {
+            WorkerError::Start(_) | WorkerError::Cancelled => None,
+            WorkerError::Failed(failure) => Some(failure.to_string()),
+            died => Some(died.to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn built(planned: PlannedGraph, state: RowState, entry: &Entry) -> Built {
+    let manifest = entry.manifest();
+    Built {
+        graph: planned.graph,
+        backend: planned.backend,
+        precision: planned.precision,
+        state,
+        key: manifest.key,
+        entry: entry.id().to_owned(),
+        engine: entry.engine_path(),
+        build_ms: manifest.build_ms,
+        bytes: manifest.bytes(),
+        peak_bytes: manifest.report["peak_host_bytes"].as_u64(),
+        max_abs_error: manifest.verification.max_abs_error(),
+        verification: manifest.verification.clone(),
+        passed_over: planned.passed_over,
+        notes: planned.notes,
+    }
+}
+
+fn engine_file(backend: BackendId) -> &'static str {
+    match backend {
+        BackendId::TensorRt | BackendId::TensorRtRtx => "engine.plan",
+        BackendId::OrtCuda | BackendId::OrtCpu => "engine.onnx",
+    }
+}
+
+/// Rows of the text embedding; where the graph holds that table itself (v1), the first id is always one of them.
+fn text_vocabulary(request: &BuildRequest<'_>) -> usize {
+    let tables = request.bundle.tables().ok();
+    tables
+        .and_then(|tables| {
+            tables
+                .text_embedding
+                .as_ref()
+                .map(crate::bundle::Table::rows)
+        })
+        .unwrap_or(1)
+}
+
+fn wrong_answer(job: &Job, answer: &Message) -> BuildError {
+    BuildError::Worker {
+        graph: job.graph(),
+        task: job.task(),
+        source: WorkerError::Exited {
+            code: 0,
+            log: vec![format!("{answer:?}")],
+        },
+    }
+}

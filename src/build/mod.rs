@@ -1,0 +1,31 @@
+//! From a bundle and a profile to engines in the cache.
+//!
+//! [`plan`] says what is wanted and what the cache has; it compiles nothing. [`execute`] does the rest: every compile
+//! and every first load of an engine happens in a disposable process, [`worker::run`], so that a crash, a hang or an
+//! out-of-memory kill in a vendor's code is a typed error of this one.
+
+mod cancel;
+mod choose;
+mod error;
+mod execute;
+mod failure;
+mod inputs;
+mod job;
+mod plan;
+mod process;
+mod progress;
+mod rewrite;
+mod verify;
+pub mod worker;
+
+#[cfg(all(test, feature = "testkit"))]
+mod tests;
+
+pub use cancel::Cancel;
+pub use choose::PassedOver;
+pub use error::BuildError;
+pub use execute::{Built, Deadlines, RowState, execute};
+pub use failure::{Failure, WorkerError};
+pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan};
+pub use process::WorkerCommand;
+pub use progress::{Event, Watch};

@@ -1,0 +1,357 @@
+//! What is to be built, and what the cache has of it already.
+
+use super::choose::{Choice, Probes, Wish};
+use super::{BuildError, PassedOver, rewrite};
+use crate::backend::Backends;
+use crate::bundle::{Bundle, StatCache};
+use crate::cache::{
+    Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, Verification, changes,
+};
+use crate::ids::{Axis, BackendId, GraphId, Precision};
+use crate::profile::{AxisLimits, Chain, CompileOptions, Fallback, Profile, ShapeSet};
+use std::path::PathBuf;
+
+/// What to build. Parsing flags made it; nothing of it was looked at yet.
+#[derive(Debug, Clone)]
+pub struct BuildRequest<'a> {
+    /// The model.
+    pub bundle: &'a Bundle,
+    /// Shapes, precisions and chains, for the concurrency wanted.
+    pub profile: &'a Profile,
+    /// What can compile.
+    pub backends: &'a Backends,
+    /// Where engines are kept.
+    pub store: &'a EngineStore,
+    /// The graphs to build.
+    pub scope: Scope,
+    /// `--fp16`, `--bf16`, `--fp32`; `None` for the profile's.
+    pub precision: Option<Precision>,
+    /// `--backend`; `None` walks the profile's chains.
+    pub backend: Option<BackendId>,
+    /// Settings that change engines.
+    pub options: CompileOptions,
+    /// The device engines are verified on.
+    pub device: u32,
+    /// Build what the cache has, too.
+    pub rebuild: bool,
+    /// Compare engines with the FP32 reference.
+    pub verify: bool,
+    /// Timings of earlier builds, for libraries that keep any.
+    pub timing_cache: Option<PathBuf>,
+}
+
+/// Which graphs a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the bundle.
+    All,
+    /// These; what the profile says of each holds.
+    Needed(Vec<GraphId>),
+    /// These, by name: `--fp16` and `--backend` outrank what the profile says of them.
+    Named(Vec<GraphId>),
+}
+
+/// What is to be done for each graph, in the order of [`GraphId`].
+#[derive(Debug, serde::Serialize)]
+pub struct Plan {
+    /// One entry per graph.
+    pub graphs: Vec<PlannedGraph>,
+}
+
+/// What is to be done for one graph.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct PlannedGraph {
+    /// The graph.
+    pub graph: GraphId,
+    /// What compiles and runs it.
+    pub backend: BackendId,
+    /// In which precision.
+    pub precision: Precision,
+    /// The engine's key.
+    pub key: EngineKey,
+    /// Everything the key depends on.
+    pub inputs: KeyInputs,
+    /// The ranges that are served and verified; part of the key where the backend builds for them.
+    pub shapes: Vec<ShapeSet>,
+    /// What is to be done, and why.
+    pub state: PlanState,
+    /// Why the engine cannot run on this machine, where it cannot.
+    pub cannot_run: Option<String>,
+    /// Better links of the chain and why they were not taken.
+    pub passed_over: Vec<PassedOver>,
+    /// What is not as the request or the profile says.
+    pub notes: Vec<String>,
+}
+
+/// What is to be done for a graph.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum PlanState {
+    /// Nothing.
+    Cached {
+        /// The entry's name.
+        entry: String,
+        #[serde(skip)]
+        #[doc(hidden)]
+        found: Box<Entry>,
+    },
+    /// The engine is there, and was never compared with the reference.
+    Verify {
+        /// The entry's name.
+        entry: String,
+        #[serde(skip)]
+        #[doc(hidden)]
+        found: Box<Entry>,
+    },
+    /// It is to be compiled.
+    Build {
+        /// Why the cache does not do.
+        reason: String,
+    },
+}
+
+impl Scope {
+    fn graphs(&self, bundle: &Bundle) -> Vec<GraphId> {
+        let mut graphs = match self {
+            Self::All => bundle.graphs().collect(),
+            Self::Needed(graphs) | Self::Named(graphs) => graphs.clone(),
+        };
+        graphs.sort_unstable();
+        graphs.dedup();
+        graphs
+    }
+
+    fn is_named(&self) -> bool {
+        matches!(self, Self::Named(_))
+    }
+}
+
+/// Plans a build. Compiles and loads nothing; reads a model only where its digest is not known.
+///
+/// # Errors
+/// [`BuildError::Bundle`] when the bundle's content is not what it lists; [`BuildError::NoShapes`],
+/// [`BuildError::NothingBuilds`] naming the first graph that cannot be built; [`BuildError::Cache`].
+pub fn plan(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
+    request.bundle.verify(digests)?;
+    let graphs = request.scope.graphs(request.bundle);
+    let mut planner = Planner::new(request);
+    let graphs = graphs
+        .into_iter()
+        .map(|graph| planner.plan_graph(graph, &[]))
+        .collect::<Result<_, _>>()?;
+    Ok(Plan { graphs })
+}
+
+/// What this machine gives engines to run on; backends that are not installed are left out.
+pub fn here(backends: &Backends) -> Here {
+    let installed = backends
+        .iter()
+        .filter_map(|backend| Some((backend.id(), backend.fingerprint().ok()?)));
+    Here {
+        host: KeyInputs::this_host(),
+        backends: installed.collect(),
+    }
+}
+
+/// Plans graphs one at a time, so that one can be planned again without a backend that failed on it.
+#[derive(Debug)]
+pub(super) struct Planner<'a> {
+    request: &'a BuildRequest<'a>,
+    probes: Probes<'a>,
+    limits: AxisLimits,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(request: &'a BuildRequest<'a>) -> Self {
+        Self {
+            request,
+            probes: Probes::new(request.backends),
+            limits: limits_of(request.bundle),
+        }
+    }
+
+    pub(super) fn plan_graph(
+        &mut self,
+        graph: GraphId,
+        failed: &[PassedOver],
+    ) -> Result<PlannedGraph, BuildError> {
+        let request = self.request;
+        let model = request.bundle.graph_file(graph)?.sha256;
+        let mut notes = Vec::new();
+        let shapes = self.shapes(graph, &mut notes)?;
+        let precision = precision_of(graph, request, &mut notes);
+        let chain = chain_of(graph, request, &mut notes);
+        let choice = self.probes.choose(&Wish {
+            graph,
+            precision,
+            chain: &chain,
+            options: &request.options,
+            failed,
+        })?;
+        let Choice {
+            backend,
+            fingerprint,
+            precision,
+            options,
+            run,
+            passed_over,
+            notes: chosen,
+        } = choice;
+        notes.extend(chosen);
+        let inputs = KeyInputs {
+            graph,
+            model,
+            recipe: rewrite::recipe(graph, precision),
+            precision,
+            shapes: if takes_any_shape(backend) {
+                Vec::new()
+            } else {
+                shapes.clone()
+            },
+            options,
+            backend,
+            fingerprint,
+            host: KeyInputs::this_host(),
+        };
+        Ok(PlannedGraph {
+            graph,
+            backend,
+            precision,
+            key: EngineKey::of(&inputs),
+            state: state_of(request, &inputs, run.is_ok())?,
+            inputs,
+            shapes,
+            cannot_run: run.err(),
+            passed_over,
+            notes,
+        })
+    }
+
+    fn shapes(&self, graph: GraphId, notes: &mut Vec<String>) -> Result<Vec<ShapeSet>, BuildError> {
+        let profile = self.request.profile;
+        let (within, lowered) = profile.within(&self.limits);
+        notes.extend(
+            lowered
+                .iter()
+                .filter(|one| one.graph == graph)
+                .map(ToString::to_string),
+        );
+        let shapes = within.graphs.get(&graph).map(|own| own.shapes.clone());
+        shapes
+            .filter(|sets| !sets.is_empty())
+            .ok_or_else(|| BuildError::NoShapes {
+                profile: profile.name.clone(),
+                graph,
+            })
+    }
+}
+
+/// ONNX Runtime's engines serve every shape, so one engine does for all profiles.
+fn takes_any_shape(backend: BackendId) -> bool {
+    matches!(backend, BackendId::OrtCpu | BackendId::OrtCuda)
+}
+
+/// A flag replaces the profile's precision, but a graph that the profile keeps in FP32 stays there.
+fn precision_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>) -> Precision {
+    let profile = request.profile;
+    let own = profile.graphs.get(&graph).and_then(|own| own.precision);
+    match (request.precision, own) {
+        (Some(asked), Some(Precision::Fp32)) if !request.scope.is_named() => {
+            if asked != Precision::Fp32 {
+                notes.push(format!("profile `{}` keeps it in fp32", profile.name));
+            }
+            Precision::Fp32
+        }
+        (Some(asked), _) => asked,
+        (None, Some(own)) => own,
+        (None, None) => profile.precision,
+    }
+}
+
+/// A named backend is strict. A graph with a chain of its own keeps it, unless that graph was asked for by name.
+fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>) -> Chain {
+    let profile = request.profile;
+    let own = profile
+        .graphs
+        .get(&graph)
+        .and_then(|own| own.chain.as_ref());
+    let Some(backend) = request.backend else {
+        return profile.chain_of(graph).clone();
+    };
+    match own {
+        Some(own) if !request.scope.is_named() && !own.links.contains(&backend) => {
+            notes.push(format!(
+                "profile `{}` gives it backends of its own",
+                profile.name
+            ));
+            own.clone()
+        }
+        _ => Chain {
+            links: vec![backend],
+            fallback: Fallback::Never,
+        },
+    }
+}
+
+fn limits_of(bundle: &Bundle) -> AxisLimits {
+    let manifest = bundle.manifest();
+    let positions = manifest.llm.max_positions;
+    let mut limits = AxisLimits::from([
+        ((GraphId::Llm, Axis::New), positions),
+        ((GraphId::Llm, Axis::Past), positions),
+    ]);
+    if let Some(max_tokens) = manifest.flow.max_tokens {
+        limits.insert((GraphId::FlowEncoder, Axis::Tokens), max_tokens);
+    }
+    limits
+}
+
+fn state_of(
+    request: &BuildRequest<'_>,
+    inputs: &KeyInputs,
+    runs_here: bool,
+) -> Result<PlanState, BuildError> {
+    if request.rebuild {
+        return Ok(PlanState::Build {
+            reason: "a rebuild was asked for".to_owned(),
+        });
+    }
+    Ok(match request.store.lookup(inputs) {
+        Lookup::Found(found) => {
+            let entry = found.id().to_owned();
+            let open = matches!(
+                found.manifest().verification,
+                Verification::NotRunHere { .. } | Verification::Skipped
+            );
+            if request.verify && runs_here && open {
+                PlanState::Verify { entry, found }
+            } else {
+                PlanState::Cached { entry, found }
+            }
+        }
+        Lookup::Missing => PlanState::Build {
+            reason: why_missing(request.store, inputs)?,
+        },
+        Lookup::Corrupt { corruption, .. } => PlanState::Build {
+            reason: format!("the entry was damaged: {corruption}"),
+        },
+    })
+}
+
+/// Names what changed since the entry most like the one that is wanted.
+fn why_missing(store: &EngineStore, inputs: &KeyInputs) -> Result<String, BuildError> {
+    let nearest = store
+        .entries_of(inputs.graph)?
+        .into_iter()
+        .filter_map(|listed| listed.entry.ok())
+        .filter(|entry| entry.manifest().inputs.backend == inputs.backend)
+        .map(|entry| changes(&entry.manifest().inputs, inputs))
+        .min_by_key(Vec::len);
+    Ok(match nearest {
+        None => "not built yet".to_owned(),
+        Some(changed) => {
+            let changed: Vec<String> = changed.iter().map(Change::to_string).collect();
+            format!("changed since it was built: {}", changed.join(", "))
+        }
+    })
+}

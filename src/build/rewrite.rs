@@ -1,0 +1,38 @@
+//! How each graph is brought to a precision.
+
+use crate::ids::{Fingerprint, GraphId, Precision};
+use crate::onnx::{ModelFile, OnnxError, Recipe, RecipeStep, Rewrite, RewrittenOnnx, passes_for};
+use std::path::Path;
+
+/// The recipe a model will be rewritten by, as facts of its engine's key. The model is not opened.
+pub(super) fn recipe(graph: GraphId, precision: Precision) -> Fingerprint {
+    let Recipe { steps } = Recipe::of(&passes_for(precision, &rewrite_of(graph)));
+    steps
+        .into_iter()
+        .fold(Fingerprint::default(), |facts, step| {
+            let RecipeStep {
+                pass,
+                version,
+                parameters,
+            } = step;
+            parameters
+                .into_iter()
+                .fold(facts.with(&pass, version), |facts, (name, value)| {
+                    facts.with(format!("{pass}({name})"), value)
+                })
+        })
+}
+
+/// Opens a model and brings it to a precision.
+pub(super) fn rewritten(
+    graph: GraphId,
+    model: &Path,
+    precision: Precision,
+) -> Result<RewrittenOnnx, OnnxError> {
+    RewrittenOnnx::of(&ModelFile::open(model)?, precision, &rewrite_of(graph))
+}
+
+/// Inputs and outputs keep their types in every precision, and the islands are the passes' own.
+fn rewrite_of(_graph: GraphId) -> Rewrite {
+    Rewrite::default()
+}

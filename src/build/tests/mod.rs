@@ -1,0 +1,404 @@
+//! Builds through real worker processes, with backends that do what a test asks of them.
+
+mod scripted;
+
+use super::*;
+use crate::backend::Backends;
+use crate::bundle::{Bundle, StatCache};
+use crate::cache::{EngineStore, KeyInputs, Lookup, Verification};
+use crate::hint::{Class, Hint};
+use crate::ids::{BackendId, GraphId, Precision};
+use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
+use scripted::{Behaviour, backends, worker_command};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const GRAPH: GraphId = GraphId::HiftF0;
+
+fn bundle_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny")
+}
+
+/// One store and one request, and what was heard of builds.
+struct Bench {
+    bundle: Bundle,
+    profile: Profile,
+    root: tempfile::TempDir,
+    behaviour: Behaviour,
+    backends: Backends,
+    store: EngineStore,
+    deadline: Duration,
+    cancel: Cancel,
+    heard: Heard,
+}
+
+#[derive(Default)]
+struct Heard {
+    steps: usize,
+    log: Vec<String>,
+    passed_over: Vec<String>,
+    cancel_when_compiling: Option<Cancel>,
+}
+
+impl Watch for Heard {
+    fn on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Step { .. } => self.steps += 1,
+            Event::Log { line, .. } => {
+                self.log.push(line.to_owned());
+                if line.contains("last words")
+                    && let Some(cancel) = &self.cancel_when_compiling
+                {
+                    cancel.cancel();
+                }
+            }
+            Event::PassedOver { reason, .. } => self.passed_over.push(reason.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+impl Bench {
+    fn new(behaviour: Behaviour, fallback: Fallback) -> Self {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let mut profile = Shelf::ready_made().find("rtx").expect("ready-made").profile;
+        let own = profile.graphs.get_mut(&GRAPH).expect("every graph");
+        own.precision = None;
+        own.chain = Some(Chain {
+            links: vec![BackendId::TensorRtRtx, BackendId::OrtCpu],
+            fallback,
+        });
+        Self {
+            bundle: Bundle::open(&bundle_dir()).expect("shipped with the source"),
+            profile,
+            store: EngineStore::new(root.path().join("engines")),
+            root,
+            behaviour,
+            backends: backends(behaviour),
+            deadline: Duration::from_mins(1),
+            cancel: Cancel::default(),
+            heard: Heard::default(),
+        }
+    }
+
+    fn request(&self) -> BuildRequest<'_> {
+        BuildRequest {
+            bundle: &self.bundle,
+            profile: &self.profile,
+            backends: &self.backends,
+            store: &self.store,
+            scope: Scope::Named(vec![GRAPH]),
+            precision: Some(Precision::Fp16),
+            backend: None,
+            options: CompileOptions::default(),
+            device: 0,
+            rebuild: false,
+            verify: true,
+            timing_cache: None,
+        }
+    }
+
+    fn build(&mut self) -> Result<Built, BuildError> {
+        self.build_with(|_| {}).map(|mut built| built.remove(0))
+    }
+
+    fn build_with(
+        &mut self,
+        change: impl FnOnce(&mut BuildRequest<'_>),
+    ) -> Result<Vec<Built>, BuildError> {
+        let mut heard = std::mem::take(&mut self.heard);
+        let mut request = self.request();
+        change(&mut request);
+        let deadlines = Deadlines {
+            compile: self.deadline,
+            verify: self.deadline,
+        };
+        let built = plan(&request, &mut StatCache::in_memory()).and_then(|plan| {
+            execute(
+                plan,
+                &request,
+                &worker_command(self.behaviour),
+                deadlines,
+                &self.cancel,
+                &mut heard,
+            )
+        });
+        self.heard = heard;
+        built
+    }
+
+    /// Nothing is left of a failed build.
+    fn assert_no_entry(&self) {
+        assert!(self.store.entries().expect("readable").is_empty());
+        let folder = self.store.root().join(GRAPH.as_str());
+        let left = std::fs::read_dir(folder).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "no temporary folder stays");
+    }
+}
+
+#[test]
+fn an_engine_is_built_once_and_then_found() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let built = bench.build().expect("builds");
+    assert_eq!(built.state, RowState::Built);
+    assert_eq!(
+        (built.backend, built.precision),
+        (BackendId::TensorRtRtx, Precision::Fp16)
+    );
+    assert_eq!(built.max_abs_error, Some(0.0));
+    let Verification::Passed { runs } = &built.verification else {
+        panic!("{:?}", built.verification);
+    };
+    let shapes: Vec<&str> = runs.iter().map(|run| run.shapes.as_str()).collect();
+    assert_eq!(
+        shapes,
+        [
+            "stream min",
+            "stream opt",
+            "stream max",
+            "offline opt",
+            "offline max"
+        ],
+        "offline min is stream opt"
+    );
+    assert!(built.engine.is_file() && built.bytes > 0);
+    assert!(bench.heard.steps > 0);
+    let noise = |words: &str| bench.heard.log.iter().any(|line| line.contains(words));
+    assert!(
+        noise("a library prints this") && noise("last words"),
+        "{:?}",
+        bench.heard.log
+    );
+
+    let found = bench.build().expect("is there");
+    assert_eq!(found.state, RowState::Cached);
+    assert_eq!(
+        (found.key, found.verification),
+        (built.key, built.verification)
+    );
+}
+
+#[test]
+fn a_plan_says_why_an_engine_is_built() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let reason = |bench: &Bench| {
+        let plan = plan(&bench.request(), &mut StatCache::in_memory()).expect("planned");
+        match &plan.graphs[0].state {
+            PlanState::Build { reason } => reason.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(reason(&bench), "not built yet");
+    bench.build().expect("builds");
+    let sets = &mut bench.profile.graphs.get_mut(&GRAPH).expect("there").shapes;
+    sets.truncate(1);
+    let now = reason(&bench);
+    assert!(
+        now.contains("shapes.offline: frames 64/500/3000 → none"),
+        "{now}"
+    );
+    assert!(bench.root.path().is_dir(), "planning keeps the store");
+}
+
+#[test]
+fn a_worker_that_dies_is_a_typed_error_with_its_last_words() {
+    type Expected = fn(&WorkerError) -> bool;
+    let cases: [(Behaviour, &str, Expected); 5] = [
+        (Behaviour::AbortsInCompile, "build", |error| {
+            matches!(error, WorkerError::Crashed { signal: 6, .. })
+        }),
+        (Behaviour::IsKilledInCompile, "build", |error| {
+            matches!(error, WorkerError::Killed { .. })
+        }),
+        (Behaviour::HangsInCompile, "build", |error| {
+            matches!(error, WorkerError::Hung { .. })
+        }),
+        (Behaviour::PanicsInCompile, "build", |error| {
+            matches!(error, WorkerError::Exited { code: 101, .. })
+        }),
+        (Behaviour::AbortsInLoad, "verify", |error| {
+            matches!(error, WorkerError::Crashed { signal: 6, .. })
+        }),
+    ];
+    for (behaviour, doing, expected) in cases {
+        let mut bench = Bench::new(behaviour, Fallback::Never);
+        if behaviour == Behaviour::HangsInCompile {
+            bench.deadline = Duration::from_secs(2);
+        }
+        let error = bench.build().expect_err("it dies");
+        let BuildError::Worker {
+            graph: GRAPH,
+            task,
+            source,
+        } = &error
+        else {
+            panic!("{behaviour:?}: {error:?}");
+        };
+        assert_eq!(*task, doing, "{behaviour:?}");
+        assert!(expected(source), "{behaviour:?}: {source:?}");
+        assert!(error.to_string().contains("hift_f0"), "{error}");
+        if doing == "build" {
+            assert!(
+                error.to_string().contains("last words"),
+                "{behaviour:?}: {error}"
+            );
+        }
+        bench.assert_no_entry();
+    }
+}
+
+#[test]
+fn a_backend_that_fails_is_passed_over_where_the_chain_allows_it() {
+    let mut bench = Bench::new(Behaviour::FailsInCompile, Fallback::AtLoad);
+    let built = bench.build().expect("the processor is left");
+    assert_eq!(
+        (built.backend, built.state),
+        (BackendId::OrtCpu, RowState::Built)
+    );
+    assert!(
+        built.passed_over[0].reason.contains("no tactic"),
+        "{:?}",
+        built.passed_over
+    );
+    assert_eq!(bench.heard.passed_over.len(), 1);
+
+    let mut bench = Bench::new(Behaviour::FailsInCompile, Fallback::Never);
+    let error = bench.build().expect_err("the chain is strict");
+    assert!(error.to_string().contains("no tactic"), "{error}");
+    bench.assert_no_entry();
+}
+
+#[test]
+fn wrong_values_fail_the_verification() {
+    for behaviour in [Behaviour::ComputesOtherValues, Behaviour::GivesNan] {
+        // A chain that may fall back must not hide a wrong result.
+        let mut bench = Bench::new(behaviour, Fallback::AtRun);
+        let error = bench.build().expect_err("the values differ");
+        assert_eq!(error.class(), Class::Unverified, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("`f0`") && text.contains("stream min"),
+            "{text}"
+        );
+        assert!(
+            error.hint().expect("a fix").contains("--fp32"),
+            "{behaviour:?}"
+        );
+        bench.assert_no_entry();
+    }
+}
+
+#[test]
+fn a_precision_nothing_builds_is_lowered_only_where_the_chain_allows_it() {
+    let mut strict = Bench::new(Behaviour::OnlyFp32, Fallback::Never);
+    let error = strict.build().expect_err("nothing builds fp16");
+    assert_eq!(error.class(), Class::Unavailable);
+    assert!(error.to_string().contains("does not build fp16"), "{error}");
+
+    let mut bench = Bench::new(Behaviour::OnlyFp32, Fallback::AtLoad);
+    bench.profile.graphs.get_mut(&GRAPH).expect("there").chain = Some(Chain {
+        links: vec![BackendId::TensorRtRtx],
+        fallback: Fallback::AtLoad,
+    });
+    let built = bench.build().expect("fp32 is left");
+    assert_eq!(built.precision, Precision::Fp32);
+    assert!(
+        built.notes[0].contains("fp16 was asked for"),
+        "{:?}",
+        built.notes
+    );
+}
+
+#[test]
+fn an_engine_for_another_machine_is_built_for_named_targets_only() {
+    let mut bench = Bench::new(Behaviour::CannotRunHere, Fallback::Never);
+    let error = bench.build().expect_err("no target is named");
+    assert_eq!(error.class(), Class::Unavailable);
+    assert!(error.to_string().contains("--target"), "{error}");
+
+    let targets = vec!["sm_86".parse().expect("a capability")];
+    let built = bench
+        .build_with(|request| request.options.targets = targets)
+        .expect("builds")
+        .remove(0);
+    let Verification::NotRunHere { reason } = &built.verification else {
+        panic!("{:?}", built.verification);
+    };
+    assert_eq!(reason, "there is no GPU");
+    assert_eq!(built.max_abs_error, None);
+}
+
+#[test]
+fn an_engine_built_unverified_is_verified_when_asked() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let built = bench
+        .build_with(|request| request.verify = false)
+        .expect("builds");
+    assert_eq!(built[0].verification, Verification::Skipped);
+    let verified = bench.build().expect("verifies");
+    assert_eq!(verified.state, RowState::Verified);
+    assert_eq!(bench.build().expect("is there").state, RowState::Cached);
+}
+
+#[test]
+fn a_backend_that_is_not_installed_is_unavailable() {
+    let mut bench = Bench::new(Behaviour::IsNotInstalled, Fallback::AtLoad);
+    let built = bench.build().expect("the processor is left");
+    assert_eq!(built.backend, BackendId::OrtCpu);
+    assert_eq!(built.passed_over[0].reason, "no library");
+    let named = bench.build_with(|request| request.backend = Some(BackendId::TensorRtRtx));
+    let error = named.expect_err("a named backend is strict");
+    assert_eq!(error.class(), Class::Unavailable);
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn cancelling_ends_the_worker_and_leaves_nothing() {
+    let mut bench = Bench::new(Behaviour::HangsInCompile, Fallback::AtRun);
+    bench.heard.cancel_when_compiling = Some(bench.cancel.clone());
+    let error = bench.build().expect_err("cancelled");
+    assert!(matches!(error, BuildError::Cancelled), "{error:?}");
+    bench.assert_no_entry();
+    assert!(
+        matches!(bench.build(), Err(BuildError::Cancelled)),
+        "it stays cancelled"
+    );
+}
+
+#[test]
+fn a_worker_ends_when_its_parent_is_gone() {
+    let job = job::Job::Compile(job::CompileJob {
+        graph: GRAPH,
+        model: bundle_dir().join("hift_f0.onnx"),
+        backend: BackendId::TensorRtRtx,
+        precision: Precision::Fp32,
+        shapes: Vec::new(),
+        options: CompileOptions::default(),
+        timing_cache: None,
+        engine: PathBuf::from("never-written"),
+    });
+    let mut child = worker_command(Behaviour::HangsInCompile)
+        .start(&job)
+        .expect("starts");
+    drop(child.stdin.take());
+    // A worker that missed it would hang here, and with it the test.
+    let status = child.wait().expect("ended");
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn forcing_builds_again() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let first = bench.build().expect("builds");
+    let again = bench
+        .build_with(|request| request.rebuild = true)
+        .expect("builds");
+    assert_eq!((again[0].state, again[0].key), (RowState::Built, first.key));
+    let lookup = bench.store.lookup(&plan_inputs(&bench));
+    assert!(matches!(lookup, Lookup::Found(_)), "{lookup:?}");
+}
+
+fn plan_inputs(bench: &Bench) -> KeyInputs {
+    let plan = plan(&bench.request(), &mut StatCache::in_memory()).expect("planned");
+    plan.graphs[0].inputs.clone()
+}

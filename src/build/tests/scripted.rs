@@ -1,0 +1,177 @@
+//! A backend that misbehaves as told, and the worker that runs it.
+
+use super::bundle_dir;
+use crate::backend::{
+    Artifact, Backend, Backends, Bindings, Capabilities, CompileError, CompileRequest,
+    CompiledGraph, EngineReport, Fake, LoadError, LoadOptions, OutputSlot, Progress, Unavailable,
+};
+use crate::build::{WorkerCommand, worker};
+use crate::ids::{BackendId, Fingerprint, Precision};
+use crate::onnx::ModelFile;
+use crate::tensor::{BytesMut, Signature};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const BEHAVIOUR: &str = "CVTRT_TEST_WORKER";
+
+/// What the backend under test does, in parent and worker alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) enum Behaviour {
+    Works,
+    AbortsInCompile,
+    IsKilledInCompile,
+    HangsInCompile,
+    FailsInCompile,
+    PanicsInCompile,
+    AbortsInLoad,
+    ComputesOtherValues,
+    GivesNan,
+    OnlyFp32,
+    CannotRunHere,
+    IsNotInstalled,
+}
+
+#[derive(Debug)]
+struct Scripted {
+    fake: Fake,
+    behaviour: Behaviour,
+}
+
+impl Backend for Scripted {
+    fn id(&self) -> BackendId {
+        self.fake.id()
+    }
+
+    fn probe(&self) -> Result<Capabilities, Unavailable> {
+        let mut capabilities = self.fake.probe()?;
+        match self.behaviour {
+            Behaviour::OnlyFp32 => capabilities.precisions = vec![Precision::Fp32],
+            Behaviour::CannotRunHere => capabilities.run = Err("there is no GPU".to_owned()),
+            Behaviour::IsNotInstalled => {
+                return Err(Unavailable {
+                    backend: self.id(),
+                    reasons: vec!["no library".to_owned()],
+                });
+            }
+            _ => {}
+        }
+        Ok(capabilities)
+    }
+
+    fn fingerprint(&self) -> Result<Fingerprint, Unavailable> {
+        self.fake.fingerprint()
+    }
+
+    fn compile(
+        &self,
+        request: &CompileRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<EngineReport, CompileError> {
+        print_without_newline("a library prints this");
+        writeln!(std::io::stderr(), "last words of the library").expect("piped");
+        match self.behaviour {
+            Behaviour::AbortsInCompile => std::process::abort(),
+            Behaviour::PanicsInCompile => panic!("a bug"),
+            Behaviour::IsKilledInCompile => kill_this_process(),
+            Behaviour::HangsInCompile => loop {
+                std::thread::park();
+            },
+            Behaviour::FailsInCompile => Err(CompileError::Build {
+                backend: self.id(),
+                graph: request.graph,
+                reason: "no tactic".to_owned(),
+            }),
+            _ => self.fake.compile(request, progress),
+        }
+    }
+
+    fn load(
+        &self,
+        artifact: Artifact<'_>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
+        if self.behaviour == Behaviour::AbortsInLoad {
+            std::process::abort();
+        }
+        self.fake.load(artifact, options)
+    }
+}
+
+/// The harness captures what the print macros write; a library's output goes past it.
+fn print_without_newline(text: &str) {
+    std::io::stdout().write_all(text.as_bytes()).expect("piped");
+}
+
+fn kill_this_process() -> ! {
+    let id = std::process::id().to_string();
+    std::process::Command::new("kill")
+        .args(["-9", &id])
+        .status()
+        .expect("a system with kill");
+    loop {
+        std::thread::park();
+    }
+}
+
+fn filled_with(value: f32) -> impl Fn(&mut Bindings<'_>) + Send + Sync {
+    move |io| {
+        for slot in &mut io.outputs {
+            if let OutputSlot::Into(tensor) = slot
+                && let BytesMut::Host(bytes) = tensor.bytes_mut()
+            {
+                bytemuck::cast_slice_mut::<u8, f32>(bytes).fill(value);
+            }
+        }
+    }
+}
+
+fn signature() -> Signature {
+    let path = bundle_dir().join("hift_f0.onnx");
+    ModelFile::open(&path)
+        .and_then(|model| model.signature())
+        .expect("shipped with the source")
+}
+
+/// TensorRT-RTX as scripted, in front of an ONNX Runtime that computes ones.
+pub(super) fn backends(behaviour: Behaviour) -> Backends {
+    let value = match behaviour {
+        Behaviour::ComputesOtherValues => 1.5,
+        Behaviour::GivesNan => f32::NAN,
+        _ => 1.0,
+    };
+    let mut backends = Backends::default();
+    backends.insert(Arc::new(Scripted {
+        fake: Fake::new(BackendId::TensorRtRtx, signature(), filled_with(value)),
+        behaviour,
+    }));
+    backends.insert(Arc::new(Fake::new(
+        BackendId::OrtCpu,
+        signature(),
+        filled_with(1.0),
+    )));
+    backends
+}
+
+/// The worker: this test, started by itself. Passes at once where no behaviour is asked for.
+#[test]
+fn worker_process() {
+    let Ok(behaviour) = std::env::var(BEHAVIOUR) else {
+        return;
+    };
+    let behaviour = serde_json::from_str(&behaviour).expect("own words");
+    let code = worker::run(&backends(behaviour));
+    std::process::exit(i32::from(code != ExitCode::SUCCESS));
+}
+
+pub(super) fn worker_command(behaviour: Behaviour) -> WorkerCommand {
+    let test = concat!(module_path!(), "::worker_process");
+    let test = test.split_once("::").expect("crate::…").1;
+    WorkerCommand::this_program([test, "--exact", "--nocapture"])
+        .expect("this test")
+        .with_variable(
+            BEHAVIOUR,
+            serde_json::to_string(&behaviour).expect("a word"),
+        )
+        .with_variable("RUST_BACKTRACE", "0")
+}

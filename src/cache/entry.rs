@@ -1,0 +1,145 @@
+//! One engine in the store.
+
+use super::files::{self, FileStat};
+use super::{CacheError, Corruption, Manifest, Verification};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// An engine in the store with its manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    id: String,
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+const STAT_FILE: &str = "stat.json";
+const USED_FILE: &str = "used";
+
+type StatRecord = BTreeMap<String, FileStat>;
+
+impl Entry {
+    /// Its folder below the store's root: `flow_estimator/tensorrt-fp16-0123456789abcdef`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The file a backend loads.
+    pub fn engine_path(&self) -> PathBuf {
+        self.dir.join(&self.manifest.files[0].name)
+    }
+
+    /// When a look-up last found it, as far as the folder could be written.
+    pub fn last_used(&self) -> SystemTime {
+        let used = fs::metadata(self.dir.join(USED_FILE));
+        let built = || fs::metadata(self.dir.join(Manifest::FILE));
+        used.or_else(|_| built())
+            .and_then(|metadata| metadata.modified())
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Hashes every file and remembers their stat.
+    ///
+    /// # Errors
+    /// [`Corruption`] naming the first file that is not what was built.
+    pub fn verify(&self) -> Result<(), Corruption> {
+        let mut record = StatRecord::new();
+        for file in &self.manifest.files {
+            let path = self.dir.join(&file.name);
+            let unreadable = |source| Corruption::Unreadable {
+                name: file.name.clone(),
+                source,
+            };
+            let stat = FileStat::of(&path).map_err(unreadable)?;
+            if stat.bytes != file.bytes {
+                return Err(Corruption::Size {
+                    name: file.name.clone(),
+                    expected: file.bytes,
+                    found: stat.bytes,
+                });
+            }
+            let found = files::digest(&path).map_err(unreadable)?;
+            if found != file.sha256 {
+                return Err(Corruption::Content {
+                    name: file.name.clone(),
+                    expected: file.sha256,
+                    found,
+                });
+            }
+            record.insert(file.name.clone(), stat);
+        }
+        self.remember(&record);
+        Ok(())
+    }
+
+    /// Reads the entry in `dir`; the files are not looked at.
+    pub(super) fn read(id: String, dir: PathBuf) -> Result<Self, Corruption> {
+        let manifest = Manifest::read(&dir.join(Manifest::FILE))?;
+        Ok(Self { id, dir, manifest })
+    }
+
+    /// Checks that every file has the stat it had when last hashed, and hashes all of them where one has not.
+    pub(super) fn trust(&self) -> Result<(), Corruption> {
+        let text = fs::read(self.dir.join(STAT_FILE)).unwrap_or_default();
+        let record: StatRecord = serde_json::from_slice(&text).unwrap_or_default();
+        let known = self.manifest.files.iter().all(|file| {
+            let found = FileStat::of(&self.dir.join(&file.name)).ok();
+            found.is_some_and(|stat| {
+                stat.bytes == file.bytes && record.get(&file.name) == Some(&stat)
+            })
+        });
+        if known { Ok(()) } else { self.verify() }
+    }
+
+    /// Remembers that the files were just hashed. Where that cannot be written, they are hashed again next time.
+    pub(super) fn remember_files(&self) {
+        let stats = self.manifest.files.iter().filter_map(|file| {
+            let stat = FileStat::of(&self.dir.join(&file.name)).ok()?;
+            Some((file.name.clone(), stat))
+        });
+        self.remember(&stats.collect());
+    }
+
+    /// Notes a use for the choice of what to remove first. A store that cannot be written has no such choice to make.
+    pub(super) fn mark_used(&self) {
+        if let Err(error) = files::touch(&self.dir.join(USED_FILE)) {
+            tracing::debug!(entry = %self.id, %error, "use not noted");
+        }
+    }
+
+    /// The entry with another verification, written to its manifest.
+    pub(super) fn with_verification(&self, verification: Verification) -> Result<Self, CacheError> {
+        let mut changed = self.clone();
+        changed.manifest.verification = verification;
+        let path = self.dir.join(Manifest::FILE);
+        let temporary = self.dir.join(".manifest.tmp");
+        let written = files::write_synced(&temporary, &changed.manifest.to_json())
+            .and_then(|()| fs::rename(&temporary, &path))
+            .and_then(|()| files::sync_folder(&self.dir));
+        written.map_err(|source| CacheError::new("write", &path, source))?;
+        Ok(changed)
+    }
+
+    pub(super) fn at(id: String, dir: PathBuf, manifest: Manifest) -> Self {
+        Self { id, dir, manifest }
+    }
+
+    fn remember(&self, record: &StatRecord) {
+        let text = serde_json::to_vec(record).expect("plain values");
+        if let Err(error) = fs::write(self.dir.join(STAT_FILE), text) {
+            tracing::debug!(entry = %self.id, %error, "stat not remembered");
+        }
+    }
+}

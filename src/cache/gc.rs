@@ -1,0 +1,367 @@
+//! Removing what is stale, and what was not used for longest.
+
+use super::lock::{Attempt, KeyLock};
+use super::store::{EngineStore, Listed};
+use super::{CacheError, Change, Entry, Here, files};
+use crate::ids::GraphId;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What to remove.
+#[derive(Debug, Clone)]
+pub struct GcRequest<'a> {
+    /// Entries that cannot be used here any more go first.
+    pub here: &'a Here,
+    /// Then the least recently used, until the rest fits.
+    pub max_bytes: Option<u64>,
+    /// Only say what would be removed.
+    pub dry_run: bool,
+}
+
+/// What was removed and what stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct GcReport {
+    /// Removed, in order.
+    pub removed: Vec<Removed>,
+    /// Entries that stay because a builder is at work on them.
+    pub busy: Vec<String>,
+    /// Entries that stay.
+    pub kept_entries: usize,
+    /// Their bytes.
+    pub kept_bytes: u64,
+}
+
+/// One thing removed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Removed {
+    /// Its folder below the store's root.
+    pub id: String,
+    /// What it occupied.
+    pub bytes: u64,
+    /// Why it went.
+    pub because: RemovedBecause,
+}
+
+/// Why something was removed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovedBecause {
+    /// A builder was killed and left it.
+    Leftover,
+    /// Its content was found to be wrong.
+    Quarantined,
+    /// Its manifest cannot be read.
+    Unreadable(String),
+    /// It cannot be used on this machine as it is now.
+    Stale(Vec<Change>),
+    /// The store was over its limit, and everything that stays was used later.
+    LeastRecentlyUsed,
+}
+
+impl EngineStore {
+    /// Removes leftovers, what is in quarantine and stale entries; then, over `max_bytes`, the least recently used.
+    ///
+    /// # Errors
+    /// [`CacheError`] when the store cannot be read, or something cannot be removed.
+    pub fn gc(&self, request: &GcRequest<'_>) -> Result<GcReport, CacheError> {
+        let mut report = GcReport::default();
+        if !request.dry_run && self.root().is_dir() {
+            self.make_lock_folder()?;
+        }
+        self.remove_quarantined(request, &mut report)?;
+        for graph in GraphId::ALL {
+            self.remove_leftovers(*graph, request, &mut report)?;
+        }
+        let mut kept: Vec<(SystemTime, Listed)> = Vec::new();
+        for listed in self.entries()? {
+            let because = match &listed.entry {
+                Err(corruption) => Some(RemovedBecause::Unreadable(corruption.to_string())),
+                Ok(entry) => match request.here.stale(&entry.manifest().inputs) {
+                    stale if stale.is_empty() => None,
+                    stale => Some(RemovedBecause::Stale(stale)),
+                },
+            };
+            match because {
+                Some(because) => {
+                    self.remove_entry(&listed, because, request, &mut report)?;
+                }
+                None => kept.push((last_used(&listed), listed)),
+            }
+        }
+        kept.sort_by_key(|(used, _)| *used);
+        report.kept_entries = kept.len();
+        report.kept_bytes = kept.iter().map(|(_, listed)| listed.bytes).sum();
+        for (_, listed) in &kept {
+            if request
+                .max_bytes
+                .is_none_or(|max_bytes| report.kept_bytes <= max_bytes)
+            {
+                break;
+            }
+            let because = RemovedBecause::LeastRecentlyUsed;
+            if self.remove_entry(listed, because, request, &mut report)? {
+                report.kept_entries -= 1;
+                report.kept_bytes -= listed.bytes;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Gives `false` where a builder is at work on the entry.
+    fn remove_entry(
+        &self,
+        listed: &Listed,
+        because: RemovedBecause,
+        request: &GcRequest<'_>,
+        report: &mut GcReport,
+    ) -> Result<bool, CacheError> {
+        if !request.dry_run {
+            // Held until the entry is gone.
+            let _lock = match &listed.entry {
+                Ok(entry) => {
+                    match KeyLock::attempt(&self.lock_path(&entry.manifest().key.short()))? {
+                        Attempt::Locked(lock) => Some(lock),
+                        Attempt::Busy(_) => {
+                            report.busy.push(listed.id.clone());
+                            return Ok(false);
+                        }
+                    }
+                }
+                Err(_) => None,
+            };
+            self.remove(&listed.id)?;
+        }
+        report.removed.push(Removed {
+            id: listed.id.clone(),
+            bytes: listed.bytes,
+            because,
+        });
+        Ok(true)
+    }
+
+    /// Renames before removing, so that half an entry never has an entry's name.
+    fn remove(&self, id: &str) -> Result<(), CacheError> {
+        let path = self.root().join(id);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let old = path.with_file_name(format!(".{name}.old"));
+        let removed = files::remove_folder(&old)
+            .and_then(|()| fs::rename(&path, &old))
+            .and_then(|()| files::remove_folder(&old));
+        removed.map_err(|source| CacheError::new("remove", &path, source))
+    }
+
+    /// Folders of builders that are gone: their lock is free.
+    fn remove_leftovers(
+        &self,
+        graph: GraphId,
+        request: &GcRequest<'_>,
+        report: &mut GcReport,
+    ) -> Result<(), CacheError> {
+        let folder = self.root().join(graph.as_str());
+        for name in names(&folder)?.iter().filter(|name| name.starts_with('.')) {
+            let path = folder.join(name);
+            let Some(key) = key_of_leftover(name) else {
+                continue;
+            };
+            let lock = self.lock_path(key);
+            if lock.exists() && matches!(KeyLock::attempt(&lock)?, Attempt::Busy(_)) {
+                continue;
+            }
+            let bytes = files::folder_bytes(&path);
+            if !request.dry_run {
+                files::remove_folder(&path)
+                    .map_err(|source| CacheError::new("remove", &path, source))?;
+            }
+            report.removed.push(Removed {
+                id: format!("{graph}/{name}"),
+                bytes,
+                because: RemovedBecause::Leftover,
+            });
+        }
+        Ok(())
+    }
+
+    fn remove_quarantined(
+        &self,
+        request: &GcRequest<'_>,
+        report: &mut GcReport,
+    ) -> Result<(), CacheError> {
+        let folder = self.quarantine_folder();
+        for name in names(&folder)? {
+            let path = folder.join(&name);
+            let bytes = files::folder_bytes(&path);
+            if !request.dry_run {
+                files::remove_folder(&path)
+                    .map_err(|source| CacheError::new("remove", &path, source))?;
+            }
+            report.removed.push(Removed {
+                id: format!(".quarantine/{name}"),
+                bytes,
+                because: RemovedBecause::Quarantined,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for RemovedBecause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leftover => f.write_str("left by a killed build"),
+            Self::Quarantined => f.write_str("in quarantine"),
+            Self::Unreadable(why) => write!(f, "unreadable: {why}"),
+            Self::Stale(changes) => {
+                f.write_str("stale")?;
+                changes
+                    .iter()
+                    .try_for_each(|change| write!(f, ", {change}"))
+            }
+            Self::LeastRecentlyUsed => f.write_str("least recently used"),
+        }
+    }
+}
+
+fn last_used(listed: &Listed) -> SystemTime {
+    listed
+        .entry
+        .as_ref()
+        .map_or(SystemTime::UNIX_EPOCH, Entry::last_used)
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, CacheError> {
+    files::folder_names(folder).map_err(|source| CacheError::new("read", folder, source))
+}
+
+/// `0123456789abcdef` of `.tensorrt-fp16-0123456789abcdef.tmp`.
+fn key_of_leftover(name: &str) -> Option<&str> {
+    let stem = name
+        .strip_suffix(".tmp")
+        .or_else(|| name.strip_suffix(".old"))?;
+    stem.rsplit('-').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KeyInputs, fixture};
+    use super::*;
+    use crate::ids::{Digest, Fingerprint};
+    use std::collections::BTreeMap;
+    use std::fs::File;
+    use std::time::Duration;
+
+    fn of_model(model: &[u8]) -> KeyInputs {
+        KeyInputs {
+            model: Digest::of(model),
+            ..fixture::inputs()
+        }
+    }
+
+    fn here() -> Here {
+        let KeyInputs {
+            host,
+            backend,
+            fingerprint,
+            ..
+        } = fixture::inputs();
+        Here {
+            host,
+            backends: BTreeMap::from([(backend, fingerprint)]),
+        }
+    }
+
+    fn removed(report: &GcReport) -> Vec<String> {
+        report
+            .removed
+            .iter()
+            .map(|one| one.because.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn stale_goes_first_then_the_least_recently_used() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let store = EngineStore::new(root.path());
+        let stale = KeyInputs {
+            fingerprint: Fingerprint::default().with("library", "0.9"),
+            ..fixture::inputs()
+        };
+        fixture::build(&store, &stale, &[0; 100]);
+        let ages = [("old", 300), ("new", 100), ("middle", 200)];
+        let mut largest = 0;
+        for (model, age_s) in ages {
+            let entry = fixture::build(&store, &of_model(model.as_bytes()), &[0; 10_000]);
+            let used = File::options().append(true).open(entry.dir().join("used"));
+            let time = SystemTime::now() - Duration::from_secs(age_s);
+            used.and_then(|file| file.set_modified(time))
+                .expect("own file");
+            largest = largest.max(files::folder_bytes(entry.dir()));
+        }
+        let here = here();
+        let request = GcRequest {
+            here: &here,
+            max_bytes: Some(2 * largest),
+            dry_run: true,
+        };
+
+        let planned = store.gc(&request).expect("readable");
+        assert_eq!(
+            store.entries().expect("readable").len(),
+            4,
+            "a dry run removes nothing"
+        );
+        let done = store
+            .gc(&GcRequest {
+                dry_run: false,
+                ..request
+            })
+            .expect("writable");
+        assert_eq!(planned, done);
+        assert_eq!(
+            removed(&done),
+            ["stale, backend.library: 0.9 → 1.2.3", "least recently used"]
+        );
+        let kept: Vec<Digest> = store
+            .entries()
+            .expect("readable")
+            .into_iter()
+            .map(|listed| listed.entry.expect("whole").manifest().inputs.model)
+            .collect();
+        assert_eq!((kept.len(), done.kept_entries), (2, 2));
+        assert!(!kept.contains(&Digest::of(b"old")), "used longest ago");
+    }
+
+    #[test]
+    fn leftovers_and_quarantine_go_and_a_builder_is_left_alone() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let store = EngineStore::new(root.path());
+        let entry = fixture::build(&store, &of_model(b"bad"), b"engine");
+        store.quarantine(entry.id()).expect("writable");
+        let left = root
+            .path()
+            .join("hift_f0/.ort-cpu-fp16-0123456789abcdef.tmp");
+        fs::create_dir_all(&left).expect("writable");
+        let busy = store
+            .begin(&of_model(b"busy"), "engine.plan", false)
+            .expect("begun");
+
+        let here = here();
+        let request = GcRequest {
+            here: &here,
+            max_bytes: None,
+            dry_run: false,
+        };
+        let report = store.gc(&request).expect("writable");
+        assert_eq!(
+            removed(&report),
+            ["in quarantine", "left by a killed build"]
+        );
+        assert!(!left.exists());
+        let super::super::Begun::Build(pending) = busy else {
+            panic!("nothing was there");
+        };
+        fs::write(pending.engine_path(), b"engine").expect("its folder is still there");
+        pending.commit(fixture::record()).expect("committed");
+    }
+}

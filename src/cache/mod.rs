@@ -1,0 +1,41 @@
+//! The engine cache: what was compiled, from which inputs, and whether it is still what it was.
+//!
+//! ```text
+//! <root>/<graph>/<backend>-<precision>-<key>/   one entry; exists once it has this name, is complete from then on
+//!     engine.plan                               what the backend wrote, with any files beside it
+//!     manifest.json                             every input of the key in clear, digests, report, verification
+//!     stat.json                                 size, time and inode the files had when last hashed
+//!     used                                      its modification time is the time of last use
+//! <root>/<graph>/.<entry>.tmp/                  an entry being built; its builder holds the lock
+//! <root>/<graph>/.<entry>.old/                  an entry being replaced or removed
+//! <root>/.locks/<key>.lock                      locked by a builder; the file stays
+//! <root>/.quarantine/                           entries whose content is not what the manifest says
+//! ```
+//!
+//! The cache treats inputs as opaque named facts and knows no backend.
+
+mod entry;
+mod error;
+mod explain;
+mod files;
+mod gc;
+mod key;
+mod lock;
+mod manifest;
+mod pending;
+mod steps;
+mod store;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod fixture;
+
+pub use entry::Entry;
+pub use error::{CacheError, Corruption, ManifestFault};
+pub use explain::{Change, Here, changes};
+pub use gc::{GcReport, GcRequest, Removed, RemovedBecause};
+pub use key::{EngineKey, KeyInputs};
+pub use manifest::{BuildRecord, CheckedRun, EngineFile, Manifest, SignatureText, Verification};
+pub use pending::{Begun, Pending, Waiting};
+pub use store::{EngineStore, Listed, Lookup};

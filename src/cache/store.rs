@@ -1,0 +1,304 @@
+//! The store: finding, listing and judging entries.
+
+use super::files;
+use super::lock::{Attempt, KeyLock};
+use super::pending::{Begun, Pending, Waiting};
+use super::steps::{Hook, Step};
+use super::{CacheError, Corruption, EngineKey, Entry, KeyInputs, Manifest, Verification};
+use crate::ids::GraphId;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Engines under one folder.
+#[derive(Debug, Clone)]
+pub struct EngineStore {
+    root: PathBuf,
+    pub(super) hook: Hook,
+}
+
+/// What a look-up gave.
+#[derive(Debug)]
+pub enum Lookup {
+    /// Nothing was built from these inputs.
+    Missing,
+    /// The entry, its files being what was built.
+    Found(Box<Entry>),
+    /// There is an entry that cannot be trusted.
+    Corrupt {
+        /// What is wrong with it.
+        corruption: Corruption,
+        /// Where it was moved; `None` where the store cannot be written.
+        quarantined: Option<PathBuf>,
+    },
+}
+
+/// One folder of the store.
+#[derive(Debug)]
+pub struct Listed {
+    /// The folder below the root.
+    pub id: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// The entry, or why its manifest cannot be read. The files were not looked at.
+    pub entry: Result<Entry, Corruption>,
+}
+
+/// Where an entry and its temporary forms are.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) id: String,
+    pub(super) folder: PathBuf,
+    pub(super) target: PathBuf,
+    pub(super) temporary: PathBuf,
+    pub(super) old: PathBuf,
+}
+
+const LOCKS: &str = ".locks";
+const QUARANTINE: &str = ".quarantine";
+
+impl EngineStore {
+    /// The store under `root`, which need not exist before something is built.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            hook: Hook::default(),
+        }
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Finds the engine built from these inputs.
+    ///
+    /// Files whose stat is the one remembered are trusted, others are hashed. An entry that is not what was built goes
+    /// into quarantine.
+    pub fn lookup(&self, inputs: &KeyInputs) -> Lookup {
+        let place = self.place(inputs);
+        match judge(&place, inputs) {
+            Judgement::Missing => Lookup::Missing,
+            Judgement::Good(entry) => {
+                entry.mark_used();
+                Lookup::Found(entry)
+            }
+            Judgement::Corrupt(corruption) => self.doubt(&place, inputs, corruption),
+        }
+    }
+
+    /// Takes the right to build the engine of these inputs into a file named `engine_file`, unless it is there already
+    /// and no `rebuild` is asked for.
+    ///
+    /// # Errors
+    /// [`CacheError`], [`CacheError::ReadOnly`] and [`CacheError::DiskFull`] among them.
+    pub fn begin(
+        &self,
+        inputs: &KeyInputs,
+        engine_file: &str,
+        rebuild: bool,
+    ) -> Result<Begun, CacheError> {
+        let place = self.place(inputs);
+        self.step(Step::Prepare, "make", &place.folder, || {
+            fs::create_dir_all(self.root.join(LOCKS))?;
+            fs::create_dir_all(&place.folder)
+        })?;
+        let lock = match KeyLock::attempt(&self.lock_path(&EngineKey::of(inputs).short()))? {
+            Attempt::Locked(lock) => lock,
+            Attempt::Busy(busy) => {
+                return Ok(Begun::Busy(Waiting::new(
+                    self.clone(),
+                    inputs.clone(),
+                    engine_file.to_owned(),
+                    rebuild,
+                    busy,
+                )));
+            }
+        };
+        if !rebuild && let Some(entry) = self.found_under_lock(inputs)? {
+            return Ok(Begun::Found(Box::new(entry)));
+        }
+        Pending::start(self.clone(), inputs.clone(), engine_file.to_owned(), lock).map(Begun::Build)
+    }
+
+    /// Everything in the store, sorted by name.
+    ///
+    /// # Errors
+    /// [`CacheError`] when a folder cannot be read.
+    pub fn entries(&self) -> Result<Vec<Listed>, CacheError> {
+        let mut listed = Vec::new();
+        for graph in GraphId::ALL {
+            listed.extend(self.entries_of(*graph)?);
+        }
+        Ok(listed)
+    }
+
+    /// Everything in the store for one graph, sorted by name.
+    ///
+    /// # Errors
+    /// [`CacheError`] when a folder cannot be read.
+    pub fn entries_of(&self, graph: GraphId) -> Result<Vec<Listed>, CacheError> {
+        let folder = self.root.join(graph.as_str());
+        let names = files::folder_names(&folder)
+            .map_err(|source| CacheError::new("read", &folder, source))?;
+        let entries = names.into_iter().filter(|name| !name.starts_with('.'));
+        Ok(entries
+            .map(|name| {
+                let dir = folder.join(&name);
+                let id = format!("{graph}/{name}");
+                Listed {
+                    bytes: files::folder_bytes(&dir),
+                    entry: Entry::read(id.clone(), dir),
+                    id,
+                }
+            })
+            .collect())
+    }
+
+    /// Writes the result of a verification into an entry's manifest.
+    ///
+    /// # Errors
+    /// [`CacheError`] when the manifest cannot be written.
+    pub fn record_verification(
+        &self,
+        entry: &Entry,
+        verification: Verification,
+    ) -> Result<Entry, CacheError> {
+        entry.with_verification(verification)
+    }
+
+    /// Moves an entry whose content is wrong out of the way, so that it is built anew.
+    ///
+    /// # Errors
+    /// [`CacheError`] when the store cannot be written.
+    pub fn quarantine(&self, id: &str) -> Result<PathBuf, CacheError> {
+        let from = self.root.join(id);
+        let folder = self.root.join(QUARANTINE);
+        let name = id.replace('/', "-");
+        let moved = fs::create_dir_all(&folder).and_then(|()| {
+            let mut unused = folder.join(&name);
+            let mut number = 1;
+            while unused.exists() {
+                unused = folder.join(format!("{name}.{number}"));
+                number += 1;
+            }
+            fs::rename(&from, &unused).map(|()| unused)
+        });
+        moved.map_err(|source| CacheError::new("quarantine", &from, source))
+    }
+
+    pub(super) fn make_lock_folder(&self) -> Result<(), CacheError> {
+        let folder = self.root.join(LOCKS);
+        fs::create_dir_all(&folder).map_err(|source| CacheError::new("make", &folder, source))
+    }
+
+    pub(super) fn quarantine_folder(&self) -> PathBuf {
+        self.root.join(QUARANTINE)
+    }
+
+    pub(super) fn lock_path(&self, short_key: &str) -> PathBuf {
+        self.root.join(LOCKS).join(format!("{short_key}.lock"))
+    }
+
+    pub(super) fn place(&self, inputs: &KeyInputs) -> Place {
+        let key = EngineKey::of(inputs);
+        let KeyInputs {
+            graph,
+            backend,
+            precision,
+            ..
+        } = inputs;
+        let name = format!("{backend}-{precision}-{}", key.short());
+        let folder = self.root.join(graph.as_str());
+        Place {
+            id: format!("{graph}/{name}"),
+            target: folder.join(&name),
+            temporary: folder.join(format!(".{name}.tmp")),
+            old: folder.join(format!(".{name}.old")),
+            folder,
+        }
+    }
+
+    /// The entry of these inputs, seen by the only builder of its key; a corrupt one goes into quarantine.
+    pub(super) fn found_under_lock(&self, inputs: &KeyInputs) -> Result<Option<Entry>, CacheError> {
+        let place = self.place(inputs);
+        match judge(&place, inputs) {
+            Judgement::Missing => Ok(None),
+            Judgement::Good(entry) => {
+                entry.mark_used();
+                Ok(Some(*entry))
+            }
+            Judgement::Corrupt(corruption) => {
+                tracing::warn!(entry = %place.id, %corruption, "engine goes into quarantine");
+                self.quarantine(&place.id)?;
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn step<T>(
+        &self,
+        step: Step,
+        action: &'static str,
+        path: &Path,
+        run: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, CacheError> {
+        self.hook
+            .before(step)
+            .and_then(|()| run())
+            .map_err(|source| CacheError::new(action, path, source))
+    }
+
+    /// Judges a doubtful entry again under its lock: a builder may have been replacing it under our eyes.
+    fn doubt(&self, place: &Place, inputs: &KeyInputs, corruption: Corruption) -> Lookup {
+        let lock = match KeyLock::attempt(&self.lock_path(&EngineKey::of(inputs).short())) {
+            Ok(Attempt::Locked(lock)) => lock,
+            Ok(Attempt::Busy(_)) => return Lookup::Missing,
+            Err(_) => {
+                return Lookup::Corrupt {
+                    corruption,
+                    quarantined: None,
+                };
+            }
+        };
+        let lookup = match judge(place, inputs) {
+            Judgement::Missing => Lookup::Missing,
+            Judgement::Good(entry) => Lookup::Found(entry),
+            Judgement::Corrupt(corruption) => {
+                tracing::warn!(entry = %place.id, %corruption, "engine goes into quarantine");
+                Lookup::Corrupt {
+                    corruption,
+                    quarantined: self.quarantine(&place.id).ok(),
+                }
+            }
+        };
+        drop(lock);
+        lookup
+    }
+}
+
+enum Judgement {
+    Missing,
+    Good(Box<Entry>),
+    Corrupt(Corruption),
+}
+
+fn judge(place: &Place, inputs: &KeyInputs) -> Judgement {
+    if !place.target.is_dir() {
+        return Judgement::Missing;
+    }
+    let entry = Entry::read(place.id.clone(), place.target.clone());
+    let judged = entry.and_then(|entry| {
+        let Manifest { key, .. } = entry.manifest();
+        let expected = EngineKey::of(inputs);
+        if *key != expected {
+            let found = *key;
+            return Err(super::ManifestFault::Key { expected, found }.into());
+        }
+        entry.trust().map(|()| entry)
+    });
+    match judged {
+        Ok(entry) => Judgement::Good(Box::new(entry)),
+        Err(corruption) => Judgement::Corrupt(corruption),
+    }
+}

@@ -1,0 +1,340 @@
+//! `cvtrt build`: engines for every graph of a bundle.
+
+use super::context::{self, Context};
+use super::failure::{Exit, Failure};
+use super::model;
+use super::printer::{self, table};
+use super::progress::BuildProgress;
+use crate::build::{
+    self, BuildRequest, Built, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
+    WorkerCommand,
+};
+use crate::cache::Verification;
+use crate::ids::{BackendId, GraphId, Precision};
+use crate::profile::{CompileOptions, ComputeCapability};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Compile every graph of a bundle into verified, cached engines
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("precision"))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(super) struct Args {
+    /// Bundle: a folder, or a name under onnx/
+    #[arg(long, value_name = "DIR", conflicts_with = "model_dir")]
+    bundle: Option<PathBuf>,
+    /// Upstream checkpoint to export first; the bundle goes to onnx/
+    #[arg(long, value_name = "DIR")]
+    model_dir: Option<PathBuf>,
+    /// Half precision; inputs and outputs stay FP32
+    #[arg(long, group = "precision")]
+    fp16: bool,
+    /// bfloat16; inputs and outputs stay FP32
+    #[arg(long, group = "precision")]
+    bf16: bool,
+    /// Single precision
+    #[arg(long, group = "precision")]
+    fp32: bool,
+    /// Keep FP32 products exact instead of rounding them to TF32
+    #[arg(long)]
+    no_tf32: bool,
+    /// Requests to serve at once; widens the profile's batches
+    #[arg(long, value_name = "N")]
+    concurrency: Option<NonZeroU16>,
+    /// GPU ordinal
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: u32,
+    /// Profile: a file, or a name
+    #[arg(long, value_name = "FILE")]
+    profile: Option<String>,
+    /// Backend; `auto` walks the profile's chain
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    backend: String,
+    /// Only these graphs; `hift` means both vocoder graphs
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    graphs: Vec<String>,
+    /// Build what the cache already has, too
+    #[arg(long)]
+    force: bool,
+    /// Do not compare engines with the FP32 reference
+    #[arg(long)]
+    no_verify: bool,
+    /// Timings of earlier builds, kept and reused
+    #[arg(long, value_name = "FILE")]
+    timing_cache: Option<PathBuf>,
+    /// Scratch memory a layer may use: 512M, 4G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_workspace: Option<u64>,
+    /// 0 builds fast, 5 makes fast engines
+    #[arg(long, value_name = "0-5", value_parser = clap::value_parser!(u8).range(0..=5))]
+    optimization_level: Option<u8>,
+    /// Engines that later minor versions of the library load
+    #[arg(long)]
+    version_compatible: bool,
+    /// Engines that later GPU generations run
+    #[arg(long)]
+    hardware_compatible: bool,
+    /// GPUs to build for where there is none: sm_86,sm_120
+    #[arg(long, value_name = "SM", value_delimiter = ',')]
+    target: Vec<ComputeCapability>,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Longest time one graph may take to compile, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    build_timeout: u64,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let bundle = match &args.model_dir {
+        Some(model_dir) => super::export::bundle_of(model_dir, context)?,
+        None => model::bundle(args.bundle.as_deref(), context)?,
+    };
+    let backend = args.backend()?;
+    let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
+    let (backends, store) = (model::backends(context), model::store(context));
+    let request = BuildRequest {
+        bundle: &bundle,
+        profile: &profile,
+        backends: &backends,
+        store: &store,
+        scope: args.scope()?,
+        precision: args.precision(),
+        backend,
+        options: args.options(),
+        device: args.device,
+        rebuild: args.force,
+        verify: !args.no_verify,
+        timing_cache: args.timing_cache.clone(),
+    };
+    let mut digests = model::digests(context);
+    let plan = build::plan(&request, &mut digests);
+    model::keep_digests(&mut digests);
+    let plan = plan?;
+    if args.dry_run {
+        context.printer().result(&plan, plan_text)?;
+        return Ok(Exit::Done);
+    }
+    let built = execute(plan, &request, args, context)?;
+    context
+        .printer()
+        .result(&built, |built| built_text(built))?;
+    Ok(Exit::Done)
+}
+
+fn execute(
+    plan: Plan,
+    request: &BuildRequest<'_>,
+    args: &Args,
+    context: &Context,
+) -> Result<Vec<Built>, Failure> {
+    let mut arguments = vec!["worker".into()];
+    if let Some(runtime_dir) = context.named_runtime_dir() {
+        arguments.extend(["--runtime-dir".into(), runtime_dir.as_os_str().to_owned()]);
+    }
+    let worker = WorkerCommand::this_program(arguments)
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    let deadlines = Deadlines {
+        compile: Duration::from_secs(args.build_timeout),
+        ..Deadlines::default()
+    };
+    let mut progress = BuildProgress::new();
+    Ok(build::execute(
+        plan,
+        request,
+        &worker,
+        deadlines,
+        &context::cancel_on_interrupt()?,
+        &mut progress,
+    )?)
+}
+
+impl Args {
+    fn precision(&self) -> Option<Precision> {
+        let asked = [
+            (self.fp16, Precision::Fp16),
+            (self.bf16, Precision::Bf16),
+            (self.fp32, Precision::Fp32),
+        ];
+        asked
+            .into_iter()
+            .find_map(|(flag, precision)| flag.then_some(precision))
+    }
+
+    fn backend(&self) -> Result<Option<BackendId>, Failure> {
+        match self.backend.as_str() {
+            "auto" => Ok(None),
+            name => name
+                .parse()
+                .map(Some)
+                .map_err(|error| Failure::usage(anyhow::Error::from(error).context("--backend"))),
+        }
+    }
+
+    fn scope(&self) -> Result<Scope, Failure> {
+        if self.graphs.is_empty() {
+            return Ok(Scope::All);
+        }
+        let expanded: Result<Vec<_>, _> = self
+            .graphs
+            .iter()
+            .map(|word| GraphId::expand(word.trim()))
+            .collect();
+        match expanded {
+            Ok(graphs) => Ok(Scope::Named(graphs.concat())),
+            Err(error) => Err(Failure::usage(
+                anyhow::Error::from(error).context("--graphs"),
+            )),
+        }
+    }
+
+    fn options(&self) -> CompileOptions {
+        let mut targets = self.target.clone();
+        targets.sort_unstable();
+        targets.dedup();
+        CompileOptions {
+            tf32: !self.no_tf32,
+            workspace_bytes: self.max_workspace,
+            optimization_level: self.optimization_level,
+            version_compatible: self.version_compatible,
+            hardware_compatible: self.hardware_compatible,
+            targets,
+        }
+    }
+}
+
+/// Bytes as people write them: `4096`, `512M`, `4G`.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: u64 = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        other => return Err(format!("`{other}` is no unit of size; use K, M or G")),
+    };
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| format!("`{text}` is no size; write it as 512M or 4G"))?;
+    count
+        .checked_mul(unit)
+        .ok_or_else(|| format!("`{text}` is larger than any memory"))
+}
+
+fn plan_text(plan: &Plan) -> String {
+    let heading = ["graph", "backend", "precision", "key", "to do", "why"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = plan.graphs.iter().map(|planned| {
+        let (state, reason) = match &planned.state {
+            PlanState::Cached { .. } => ("nothing", String::new()),
+            PlanState::Verify { .. } => ("verify", "never compared with the reference".to_owned()),
+            PlanState::Build { reason } => ("build", reason.clone()),
+        };
+        let PlannedGraph {
+            graph,
+            backend,
+            precision,
+            key,
+            ..
+        } = planned;
+        vec![
+            graph.to_string(),
+            backend.to_string(),
+            precision.to_string(),
+            key.short(),
+            state.to_owned(),
+            reason,
+        ]
+    });
+    let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
+    for planned in &plan.graphs {
+        text.push_str(&remarks(
+            planned.graph,
+            &planned.passed_over,
+            &planned.notes,
+        ));
+    }
+    text
+}
+
+fn built_text(built: &[Built]) -> String {
+    let heading = [
+        "graph",
+        "backend",
+        "precision",
+        "build time",
+        "size",
+        "max error",
+        "state",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let rows = built.iter().map(|row| {
+        let state = match row.state {
+            RowState::Cached => "cached",
+            RowState::Verified => "verified",
+            RowState::Built => "built",
+        };
+        vec![
+            row.graph.to_string(),
+            row.backend.to_string(),
+            row.precision.to_string(),
+            seconds(row.build_ms),
+            printer::bytes(row.bytes),
+            max_error(row),
+            state.to_owned(),
+        ]
+    });
+    let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
+    for row in built {
+        text.push_str(&remarks(row.graph, &row.passed_over, &row.notes));
+        if let Verification::NotRunHere { reason } | Verification::Incomparable { reason } =
+            &row.verification
+        {
+            text.push_str(&format!("{}: not verified: {reason}\n", row.graph));
+        }
+    }
+    text
+}
+
+fn remarks(graph: GraphId, passed_over: &[build::PassedOver], notes: &[String]) -> String {
+    let passed = passed_over
+        .iter()
+        .map(|link| format!("{graph}: passed over {link}\n"));
+    let notes = notes.iter().map(|note| format!("{graph}: {note}\n"));
+    passed.chain(notes).collect()
+}
+
+fn max_error(row: &Built) -> String {
+    match (&row.verification, row.max_abs_error) {
+        (_, Some(error)) => format!("{error:.1e}"),
+        (Verification::Skipped, None) => "not asked for".to_owned(),
+        (_, None) => "not run here".to_owned(),
+    }
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        for (text, bytes) in [
+            ("4096", Ok(4096)),
+            ("512M", Ok(512 << 20)),
+            ("4g", Ok(4 << 30)),
+            ("1KiB", Ok(1024)),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text}");
+        }
+        for text in ["", "G", "4X", "-1", "99999999999999G", "1.5G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}

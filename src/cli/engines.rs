@@ -1,0 +1,349 @@
+//! `cvtrt engines`: the cache.
+
+use super::build::parse_size;
+use super::context::Context;
+use super::engine;
+use super::failure::{Exit, Failure};
+use super::model;
+use super::printer::{self, table};
+use crate::build;
+use crate::cache::{
+    Change, Corruption, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
+    RemovedBecause, Verification,
+};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// List, check and clean the engine cache
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// What is there, and whether each entry is valid here
+    List,
+    /// One entry with its inputs, layers and verification
+    Show {
+        /// An entry's name, or the beginning of its key
+        entry: String,
+    },
+    /// Read every engine and compare it with its digest
+    Verify,
+    /// Which input makes an entry stale
+    Explain {
+        /// An entry's name, or the beginning of its key; all entries where none is named
+        entry: Option<String>,
+    },
+    /// Remove stale entries, then the least recently used
+    Gc {
+        /// Keep at most this much: 500M, 20G
+        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+        max_size: Option<u64>,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Row {
+    entry: String,
+    #[serde(flatten)]
+    what: Option<What>,
+    bytes: u64,
+    /// `valid`, `stale`, `damaged`.
+    state: &'static str,
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct What {
+    graph: String,
+    backend: String,
+    precision: String,
+    verified: String,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Shown<'a> {
+    entry: &'a str,
+    engine: PathBuf,
+    stale: Vec<Change>,
+    manifest: &'a Manifest,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let store = model::store(context);
+    match &args.command {
+        Command::List => list(&store, context),
+        Command::Show { entry } => show(&store, entry, context),
+        Command::Verify => verify(&store, context),
+        Command::Explain { entry } => explain(&store, entry.as_deref(), context),
+        Command::Gc { max_size, dry_run } => gc(&store, *max_size, *dry_run, context),
+    }
+}
+
+fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
+    let here = build::here(&model::backends(context));
+    let rows: Vec<Row> = store
+        .entries()?
+        .iter()
+        .map(|listed| row(listed, &here))
+        .collect();
+    context.printer().result(&rows, |rows| rows_text(rows))?;
+    Ok(Exit::Done)
+}
+
+fn row(listed: &Listed, here: &Here) -> Row {
+    let (what, state, reasons) = match &listed.entry {
+        Err(corruption) => (None, "damaged", vec![corruption.to_string()]),
+        Ok(entry) => {
+            let stale = here.stale(&entry.manifest().inputs);
+            let state = if stale.is_empty() { "valid" } else { "stale" };
+            (
+                Some(what_of(entry.manifest())),
+                state,
+                stale.iter().map(ToString::to_string).collect(),
+            )
+        }
+    };
+    Row {
+        entry: listed.id.clone(),
+        what,
+        bytes: listed.bytes,
+        state,
+        reasons,
+    }
+}
+
+fn what_of(manifest: &Manifest) -> What {
+    What {
+        graph: manifest.inputs.graph.to_string(),
+        backend: manifest.inputs.backend.to_string(),
+        precision: manifest.inputs.precision.to_string(),
+        verified: verified(&manifest.verification),
+    }
+}
+
+fn verified(verification: &Verification) -> String {
+    match verification {
+        Verification::Passed { .. } => match verification.max_abs_error() {
+            Some(error) => format!("{error:.1e}"),
+            None => "passed".to_owned(),
+        },
+        Verification::NotRunHere { .. } => "not run here".to_owned(),
+        Verification::Incomparable { .. } => "incomparable".to_owned(),
+        Verification::Skipped => "not asked for".to_owned(),
+    }
+}
+
+fn rows_text(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "the cache is empty; cvtrt build fills it\n".to_owned();
+    }
+    let heading = [
+        "entry",
+        "backend",
+        "precision",
+        "size",
+        "max error",
+        "state",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let lines = rows.iter().map(|row| {
+        let unknown = || "?".to_owned();
+        let what = row.what.as_ref();
+        let state = if row.reasons.is_empty() {
+            row.state.to_owned()
+        } else {
+            format!("{}: {}", row.state, row.reasons.join(", "))
+        };
+        vec![
+            row.entry.clone(),
+            what.map_or_else(unknown, |what| what.backend.clone()),
+            what.map_or_else(unknown, |what| what.precision.clone()),
+            printer::bytes(row.bytes),
+            what.map_or_else(unknown, |what| what.verified.clone()),
+            state,
+        ]
+    });
+    let total = rows.iter().map(|row| row.bytes).sum();
+    let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
+    writeln!(text, "{} entries, {}", rows.len(), printer::bytes(total))
+        .expect("a string takes all");
+    text
+}
+
+fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Failure> {
+    let entry = find(store, word)?;
+    let here = build::here(&model::backends(context));
+    let manifest = entry.manifest();
+    let shown = Shown {
+        entry: entry.id(),
+        engine: entry.engine_path(),
+        stale: here.stale(&manifest.inputs),
+        manifest,
+    };
+    context
+        .printer()
+        .result(&shown, |shown| engine::text(&entry, &shown.stale))?;
+    Ok(Exit::Done)
+}
+
+/// The one entry a word means.
+pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
+    let entries: Vec<Entry> = store
+        .entries()?
+        .into_iter()
+        .filter_map(|listed| listed.entry.ok())
+        .collect();
+    let named =
+        |entry: &Entry| entry.id() == word || entry.manifest().key.to_string().starts_with(word);
+    let mut found: Vec<Entry> = entries.into_iter().filter(named).collect();
+    match (found.pop(), found.len()) {
+        (Some(entry), 0) => Ok(entry),
+        (None, _) => Err(
+            Failure::usage(anyhow::anyhow!("no engine is named `{word}`"))
+                .with_hint("cvtrt engines list"),
+        ),
+        (Some(_), more) => Err(Failure::usage(anyhow::anyhow!(
+            "`{word}` is the beginning of {} engines",
+            more + 1
+        ))
+        .with_hint("write more of the key")),
+    }
+}
+
+fn verify(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
+    let mut rows = Vec::new();
+    for listed in store.entries()? {
+        let corruption: Option<Corruption> = match listed.entry {
+            Ok(entry) => entry.verify().err(),
+            Err(corruption) => Some(corruption),
+        };
+        let state = if corruption.is_some() {
+            "damaged"
+        } else {
+            "valid"
+        };
+        let reasons = corruption.iter().map(ToString::to_string).collect();
+        rows.push(Row {
+            entry: listed.id,
+            what: None,
+            bytes: listed.bytes,
+            state,
+            reasons,
+        });
+    }
+    let damaged: Vec<&Row> = rows.iter().filter(|row| row.state == "damaged").collect();
+    for row in &damaged {
+        let moved = store.quarantine(&row.entry)?;
+        printer::say(format!(
+            "{} is damaged ({}); moved to {}",
+            row.entry,
+            row.reasons.join(", "),
+            moved.display()
+        ));
+    }
+    let exit = if damaged.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Unverified
+    };
+    context.printer().result(&rows, |rows| {
+        let good = rows.iter().filter(|row| row.state == "valid").count();
+        let mut text = format!("{good} of {} engines are as they were built\n", rows.len());
+        if good < rows.len() {
+            text.push_str("hint:  cvtrt build makes the others anew\n");
+        }
+        text
+    })?;
+    Ok(exit)
+}
+
+fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result<Exit, Failure> {
+    let here = build::here(&model::backends(context));
+    let entries = match word {
+        Some(word) => vec![find(store, word)?],
+        None => store
+            .entries()?
+            .into_iter()
+            .filter_map(|listed| listed.entry.ok())
+            .collect(),
+    };
+    let explained: Vec<(String, Vec<Change>)> = entries
+        .iter()
+        .map(|entry| (entry.id().to_owned(), here.stale(&entry.manifest().inputs)))
+        .collect();
+    context.printer().result(&explained, |explained| {
+        let line = |(entry, changes): &(String, Vec<Change>)| match changes.as_slice() {
+            [] => format!("{entry}: valid on this machine\n"),
+            changes => {
+                let changes: Vec<String> = changes
+                    .iter()
+                    .map(|change| format!("  {change}\n"))
+                    .collect();
+                format!("{entry}: stale\n{}", changes.concat())
+            }
+        };
+        explained.iter().map(line).collect()
+    })?;
+    Ok(Exit::Done)
+}
+
+fn gc(
+    store: &EngineStore,
+    max_bytes: Option<u64>,
+    dry_run: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let here = build::here(&model::backends(context));
+    let report = store.gc(&GcRequest {
+        here: &here,
+        max_bytes,
+        dry_run,
+    })?;
+    context
+        .printer()
+        .result(&report, |report| gc_text(report, dry_run))?;
+    Ok(Exit::Done)
+}
+
+fn gc_text(report: &GcReport, dry_run: bool) -> String {
+    let verb = if dry_run { "would remove" } else { "removed" };
+    let mut text = String::new();
+    for removed in &report.removed {
+        let because = match &removed.because {
+            RemovedBecause::Leftover => "left by a build that was killed".to_owned(),
+            RemovedBecause::Quarantined => "damaged".to_owned(),
+            RemovedBecause::Unreadable(reason) => reason.clone(),
+            RemovedBecause::Stale(changes) => changes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+            RemovedBecause::LeastRecentlyUsed => "least recently used".to_owned(),
+        };
+        writeln!(
+            text,
+            "{verb} {} ({}): {because}",
+            removed.id,
+            printer::bytes(removed.bytes)
+        )
+        .expect("a string takes all");
+    }
+    let freed: u64 = report.removed.iter().map(|removed| removed.bytes).sum();
+    writeln!(
+        text,
+        "{verb} {}; {} entries stay ({})",
+        printer::bytes(freed),
+        report.kept_entries,
+        printer::bytes(report.kept_bytes)
+    )
+    .expect("a string takes all");
+    text
+}

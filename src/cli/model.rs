@@ -1,0 +1,95 @@
+//! The bundle, the profile and the backends that several commands start from.
+
+use super::context::Context;
+use super::failure::Failure;
+use crate::backend::{BackendSettings, Backends};
+use crate::bundle::{Bundle, StatCache};
+use crate::cache::EngineStore;
+use crate::cuda;
+use crate::ids::BackendId;
+use crate::profile::{Profile, Shelf};
+use crate::setup::library_roots;
+use std::path::{Path, PathBuf};
+
+/// The bundle a flag names, or the one that is used without a name.
+pub(super) fn bundle(word: Option<&Path>, context: &Context) -> Result<Bundle, Failure> {
+    let onnx = &context.places().onnx;
+    let dir = match word {
+        Some(word) => Bundle::resolve(word, std::slice::from_ref(onnx))?,
+        None => only_bundle(onnx)?,
+    };
+    Ok(Bundle::open(&dir)?)
+}
+
+fn only_bundle(onnx: &Path) -> Result<PathBuf, Failure> {
+    let bundles = Bundle::list(onnx)?;
+    match bundles.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(
+            Failure::usage(anyhow::anyhow!("there is no bundle in {}", onnx.display()))
+                .with_hint("cvtrt export --model-dir DIR --out DIR makes one; --bundle names it"),
+        ),
+        several => {
+            let names: Vec<String> = several
+                .iter()
+                .filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()))
+                .collect();
+            Err(
+                Failure::usage(anyhow::anyhow!("{} holds several bundles", onnx.display()))
+                    .with_hint(format!("name one with --bundle: {}", names.join(", "))),
+            )
+        }
+    }
+}
+
+/// The profile a flag names, or the one for this machine and backend, widened to `concurrency` requests.
+pub(super) fn profile(
+    word: Option<&str>,
+    backend: Option<BackendId>,
+    concurrency: Option<std::num::NonZeroU16>,
+    context: &Context,
+) -> Result<Profile, Failure> {
+    let name = word.unwrap_or_else(|| default_profile(backend));
+    let profile = Shelf::with_folder(&context.places().profiles)
+        .find(name)?
+        .profile;
+    Ok(match concurrency {
+        Some(requests) => profile.for_concurrency(requests),
+        None => profile,
+    })
+}
+
+/// The ready-made profile for a backend; without one, for what this machine has.
+fn default_profile(backend: Option<BackendId>) -> &'static str {
+    match backend {
+        Some(BackendId::TensorRtRtx) => "rtx",
+        Some(BackendId::OrtCpu) => "cpu",
+        Some(BackendId::TensorRt | BackendId::OrtCuda) => "default",
+        None if cuda::probe().is_ok() => "default",
+        None => "cpu",
+    }
+}
+
+/// Every backend, on the libraries of this run. Loads nothing.
+pub(super) fn backends(context: &Context) -> Backends {
+    Backends::open(&BackendSettings::with_roots(library_roots(
+        context.runtime_dir(),
+    )))
+}
+
+/// The engine cache.
+pub(super) fn store(context: &Context) -> EngineStore {
+    EngineStore::new(&context.places().engines)
+}
+
+/// Remembered digests of files.
+pub(super) fn digests(context: &Context) -> StatCache {
+    StatCache::open(&context.places().cache)
+}
+
+/// Keeps what was learnt; losing it costs time only.
+pub(super) fn keep_digests(digests: &mut StatCache) {
+    if let Err(error) = digests.save() {
+        tracing::warn!(%error, "digests are not remembered");
+    }
+}

@@ -1,0 +1,384 @@
+//! `cvtrt synth`: text to an audio file.
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::model;
+use super::printer::{self, table};
+use crate::backend::{Lane, LoadOptions};
+use crate::bundle::{Bundle, Voice};
+use crate::deploy::{DeployRequest, Deployment, Served, deploy};
+use crate::frontend::{TextTokenizer, text, wav};
+use crate::ids::{GraphId, Mode, Tier};
+use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer};
+use crate::tensor::Placement;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Text to an audio file
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The text to say
+    #[arg(value_name = "TEXT", conflicts_with_all = ["text", "text_file"])]
+    words: Option<String>,
+    /// The text to say
+    #[arg(long, conflicts_with = "text_file")]
+    text: Option<String>,
+    /// A UTF-8 file with the text to say
+    #[arg(long, value_name = "FILE")]
+    text_file: Option<PathBuf>,
+    /// Bundle: a folder, or a name under onnx/
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// How text and voice condition the model
+    #[arg(long, value_name = "MODE", default_value_t = Mode::ZeroShot)]
+    mode: Mode,
+    /// Voice of the bundle; the first one that the mode can use where none is named
+    #[arg(long, value_name = "NAME")]
+    voice: Option<String>,
+    /// Speaking rate; 2 is twice as fast
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    speed: f32,
+    /// Decides every random number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Ends each sentence after this many speech tokens
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Force every graph to one backend and precision
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
+    /// Profile: a file, or a name
+    #[arg(long, value_name = "FILE")]
+    profile: Option<String>,
+    /// Processor threads per run; the same number gives the same bytes
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// GPU ordinal
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: u32,
+    /// WAV file to write; `-` streams to stdout
+    #[arg(short, long, value_name = "OUT.wav", default_value = "out.wav")]
+    output: PathBuf,
+}
+
+/// What was said and how.
+#[derive(Debug, serde::Serialize)]
+struct Report {
+    output: PathBuf,
+    sample_rate: u32,
+    audio_seconds: f64,
+    /// From the start of the program to the finished file.
+    wall_ms: f64,
+    /// Loading bundle, engines and sessions.
+    load_ms: f64,
+    front_end_ms: f64,
+    /// Time of speaking per second of audio; loading is not in it.
+    rtf: f64,
+    segments: Vec<Speech>,
+    served: Vec<Served>,
+}
+
+/// The graphs an utterance needs.
+const GRAPHS: [GraphId; 5] = [
+    GraphId::Llm,
+    GraphId::FlowEncoder,
+    GraphId::FlowEstimator,
+    GraphId::HiftF0,
+    GraphId::HiftDecode,
+];
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let text = said_text(args)?;
+    let bundle = model::bundle(args.bundle.as_deref(), context)?;
+    let voice = Arc::new(chosen_voice(args, &bundle)?);
+    let tokenizer = tokenizer(&bundle)?;
+    let deployment = loaded(args, context, &bundle)?;
+    let mut synthesizer =
+        Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
+    let load = start.elapsed();
+
+    let front_end = Instant::now();
+    let segments = text::segments(&text);
+    if segments.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "there is nothing to say in the text"
+        )));
+    }
+    let prompt_text_ids = match (args.mode, &voice.transcript) {
+        (Mode::ZeroShot, Some(transcript)) => tokenizer.encode(transcript)?,
+        _ => Vec::new(),
+    };
+    let text_ids = segments
+        .iter()
+        .map(|segment| tokenizer.encode(segment))
+        .collect::<Result<Vec<_>, _>>()?;
+    let front_end = front_end.elapsed();
+
+    let mut spoken = Vec::with_capacity(text_ids.len());
+    for text_ids in text_ids {
+        spoken.push(synthesizer.speak(&SpeechRequest {
+            mode: args.mode,
+            text_ids,
+            prompt_text_ids: prompt_text_ids.clone(),
+            voice: Arc::clone(&voice),
+            seed: args.seed,
+            max_tokens: args.max_tokens,
+            speed: args.speed,
+        })?);
+    }
+    write_audio(&args.output, &spoken)?;
+    let report = Report::new(
+        args,
+        spoken,
+        deployment.served,
+        [start.elapsed(), load, front_end],
+    );
+    if is_stdout(&args.output) {
+        printer::say(text_of(&report));
+        return Ok(Exit::Done);
+    }
+    context.printer().result(&report, text_of)?;
+    Ok(Exit::Done)
+}
+
+fn said_text(args: &Args) -> Result<String, Failure> {
+    if let Some(text) = args.words.as_ref().or(args.text.as_ref()) {
+        return Ok(text.clone());
+    }
+    let Some(path) = &args.text_file else {
+        return Err(Failure::usage(anyhow::anyhow!("there is no text to say"))
+            .with_hint("cvtrt synth \"Good morning.\" -o out.wav, or --text-file FILE"));
+    };
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::usage(
+            anyhow::Error::from(error).context(format!("cannot read {}", path.display())),
+        )
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::usage(anyhow::anyhow!(
+            "{} is not UTF-8 (byte {at})",
+            path.display()
+        ))
+        .with_hint("iconv -t UTF-8 converts it")
+    })
+}
+
+fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
+    if let Some(name) = &args.voice {
+        return Ok(bundle.voice(name)?);
+    }
+    for name in bundle.voice_names() {
+        let voice = bundle.voice(&name)?;
+        if args.mode == Mode::Sft || !voice.prompt_token.is_empty() {
+            return Ok(voice);
+        }
+    }
+    Err(Failure::usage(anyhow::anyhow!(
+        "the bundle has no voice for the mode {}",
+        args.mode
+    ))
+    .with_hint(format!(
+        "cvtrt inspect {} lists its voices",
+        bundle.dir().display()
+    )))
+}
+
+fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {
+    match bundle.tokenizer_path() {
+        Some(path) => Ok(TextTokenizer::open(&path)?),
+        None => Err(Failure::usage(anyhow::anyhow!(
+            "the bundle {} has no tokenizer, so it takes no text",
+            bundle.manifest().name
+        ))),
+    }
+}
+
+fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment, Failure> {
+    let profile = model::profile(
+        args.profile.as_deref(),
+        args.tier.map(|tier| tier.backend),
+        None,
+        context,
+    )?;
+    let threads = args
+        .threads
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1);
+    let request = DeployRequest {
+        bundle,
+        profile: &profile,
+        backends: &model::backends(context),
+        store: &model::store(context),
+        graphs: &GRAPHS,
+        tier: args.tier,
+        options: &LoadOptions {
+            threads,
+            device: args.device,
+        },
+    };
+    let mut digests = model::digests(context);
+    let deployment = deploy(&request, &mut digests)?;
+    model::keep_digests(&mut digests);
+    Ok(deployment)
+}
+
+fn is_stdout(output: &Path) -> bool {
+    output.as_os_str() == "-"
+}
+
+fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
+    let sample_rate = spoken.first().map_or(0, |speech| speech.sample_rate);
+    let pcm: Vec<f32> = spoken
+        .iter()
+        .flat_map(|speech| &speech.pcm)
+        .copied()
+        .collect();
+    if is_stdout(output) {
+        let mut stdout = io::stdout().lock();
+        return match wav::write(&mut stdout, &pcm, sample_rate).map(|()| stdout.flush()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let failed = |error: io::Error| {
+        Failure::new(
+            Exit::Failed,
+            anyhow::Error::from(error).context(format!("cannot write {}", output.display())),
+        )
+    };
+    let folder = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    wav::write(&mut file, &pcm, sample_rate)?;
+    file.persist(output).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+impl Report {
+    fn new(
+        args: &Args,
+        segments: Vec<Speech>,
+        served: Vec<Served>,
+        [wall, load, front_end]: [Duration; 3],
+    ) -> Self {
+        let audio_seconds: f64 = segments.iter().map(Speech::seconds).sum();
+        let speaking: Duration = segments.iter().map(|speech| speech.times.total).sum();
+        Self {
+            output: args.output.clone(),
+            sample_rate: segments.first().map_or(0, |speech| speech.sample_rate),
+            audio_seconds,
+            wall_ms: milliseconds(wall),
+            load_ms: milliseconds(load),
+            front_end_ms: milliseconds(front_end),
+            rtf: speaking.as_secs_f64() / audio_seconds,
+            segments,
+            served,
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn text_of(report: &Report) -> String {
+    let mut text = String::new();
+    let (seconds, rtf) = (report.audio_seconds, report.rtf);
+    writeln!(
+        text,
+        "{}: {seconds:.2} s of audio at {} Hz",
+        report.output.display(),
+        report.sample_rate
+    )
+    .expect("a string takes all");
+    writeln!(
+        text,
+        "RTF {rtf:.3}, load {:.0} ms, in all {:.0} ms",
+        report.load_ms, report.wall_ms
+    )
+    .expect("a string takes all");
+    text.push('\n');
+    text.push_str(&stage_table(report));
+    text.push('\n');
+    text.push_str(&served_table(&report.served));
+    text
+}
+
+fn stage_table(report: &Report) -> String {
+    let sum = |pick: fn(&Speech) -> StageTime| {
+        report.segments.iter().map(pick).fold(
+            (Duration::ZERO, Duration::ZERO, 0),
+            |(wall, inside, runs), stage| {
+                (
+                    wall + stage.wall,
+                    inside + stage.in_backend,
+                    runs + stage.runs,
+                )
+            },
+        )
+    };
+    let stages: [(&str, fn(&Speech) -> StageTime); 6] = [
+        ("prefill", |speech| speech.times.prefill),
+        ("decode", |speech| speech.times.decode),
+        ("encode", |speech| speech.times.encode),
+        ("flow", |speech| speech.times.flow),
+        ("pitch", |speech| speech.times.pitch),
+        ("vocode", |speech| speech.times.vocode),
+    ];
+    let mut rows = vec![
+        ["stage", "ms", "in backend", "runs"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (name, pick) in stages {
+        let (wall, inside, runs) = sum(pick);
+        rows.push(vec![
+            name.to_owned(),
+            format!("{:.1}", milliseconds(wall)),
+            format!("{:.1}", milliseconds(inside)),
+            runs.to_string(),
+        ]);
+    }
+    let source: Duration = report
+        .segments
+        .iter()
+        .map(|speech| speech.times.source)
+        .sum();
+    rows.push(vec![
+        "source".to_owned(),
+        format!("{:.1}", milliseconds(source)),
+        "host".to_owned(),
+        report.segments.len().to_string(),
+    ]);
+    table(&rows)
+}
+
+fn served_table(served: &[Served]) -> String {
+    let mut rows = vec![
+        ["graph", "backend", "precision", "from"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for one in served {
+        let from = if one.from_cache {
+            "engine"
+        } else {
+            "model, no engine built"
+        };
+        rows.push(vec![
+            one.graph.to_string(),
+            one.backend.to_string(),
+            one.precision.to_string(),
+            from.to_owned(),
+        ]);
+    }
+    table(&rows)
+}

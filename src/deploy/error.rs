@@ -1,0 +1,47 @@
+//! Why graphs were not loaded.
+
+use crate::backend::NoBackend;
+use crate::build::BuildError;
+use crate::bundle::BundleError;
+use crate::hint::{Class, Hint};
+use crate::ids::GraphId;
+use std::borrow::Cow;
+
+/// Why graphs were not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeployError {
+    /// The bundle cannot be used.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// No plan could be made.
+    #[error(transparent)]
+    Plan(#[from] BuildError),
+    /// No link of a graph's chain loads it.
+    #[error("`{graph}` cannot be served")]
+    Graph {
+        /// The graph.
+        graph: GraphId,
+        /// Every link tried.
+        #[source]
+        source: NoBackend,
+    },
+}
+
+impl Hint for DeployError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Bundle(error) => error.hint(),
+            Self::Plan(error) => error.hint(),
+            Self::Graph { source, .. } => source.hint(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Bundle(error) => error.class(),
+            Self::Plan(error) => error.class(),
+            Self::Graph { .. } => Class::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! From a bundle to loaded graphs: engines where the cache has them, the models themselves where it has none.
+//!
+//! What was passed over on the way stays with the result, because a fallback nobody can see is a bug.
+
+mod error;
+
+pub use error::DeployError;
+
+use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope};
+use crate::bundle::{Bundle, StatCache};
+use crate::cache::EngineStore;
+use crate::ids::{BackendId, GraphId, Precision, Tier};
+use crate::pipeline::{Graphs, LoadedGraph};
+use crate::profile::{Chain, CompileOptions, Fallback, Profile};
+use std::path::PathBuf;
+
+/// What to load, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct DeployRequest<'a> {
+    /// The model.
+    pub bundle: &'a Bundle,
+    /// Precisions and chains.
+    pub profile: &'a Profile,
+    /// What can run graphs.
+    pub backends: &'a Backends,
+    /// Where engines are.
+    pub store: &'a EngineStore,
+    /// The graphs to load.
+    pub graphs: &'a [GraphId],
+    /// Forces every graph to one backend and precision.
+    pub tier: Option<Tier>,
+    /// Threads and device.
+    pub options: &'a LoadOptions,
+}
+
+/// Loaded graphs, and how each came to be served as it is.
+#[derive(Debug)]
+pub struct Deployment {
+    /// The graphs.
+    pub graphs: Graphs,
+    /// One row per graph.
+    pub served: Vec<Served>,
+}
+
+/// How one graph is served.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Served {
+    /// The graph.
+    pub graph: GraphId,
+    /// What runs it.
+    pub backend: BackendId,
+    /// In which precision.
+    pub precision: Precision,
+    /// The file that was loaded.
+    pub file: PathBuf,
+    /// Whether it is an engine out of the cache, or the model as exported.
+    pub from_cache: bool,
+    /// Better links of the chain, and why they were not taken.
+    pub passed_over: Vec<String>,
+    /// What is not as the profile says.
+    pub notes: Vec<String>,
+}
+
+/// Loads graphs, each on the first link of its chain that can.
+///
+/// # Errors
+/// [`DeployError`]: a bundle whose content is not what it lists, a profile that says nothing of a graph, a backend that
+/// was demanded and is not available, or a graph that no link loads.
+pub fn deploy(
+    request: &DeployRequest<'_>,
+    digests: &mut StatCache,
+) -> Result<Deployment, DeployError> {
+    let plan = build::plan(&plan_request(request), digests)?;
+    let mut deployment = Deployment {
+        graphs: Graphs::new(),
+        served: Vec::new(),
+    };
+    for planned in plan.graphs {
+        let (loaded, served) = load(request, planned)?;
+        deployment.graphs.insert(served.graph, loaded);
+        deployment.served.push(served);
+    }
+    Ok(deployment)
+}
+
+fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
+    BuildRequest {
+        bundle: request.bundle,
+        profile: request.profile,
+        backends: request.backends,
+        store: request.store,
+        scope: Scope::Needed(request.graphs.to_vec()),
+        precision: request.tier.map(|tier| tier.precision),
+        backend: request.tier.map(|tier| tier.backend),
+        options: CompileOptions::default(),
+        device: request.options.device,
+        rebuild: false,
+        verify: false,
+        timing_cache: None,
+    }
+}
+
+fn load(
+    request: &DeployRequest<'_>,
+    planned: PlannedGraph,
+) -> Result<(LoadedGraph, Served), DeployError> {
+    let graph = planned.graph;
+    let model = request.bundle.graph_file(graph)?.path.clone();
+    let engine = match &planned.state {
+        PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => {
+            Some(found.engine_path())
+        }
+        PlanState::Build { .. } => None,
+    };
+    let chain = remaining(request, &planned);
+    let mut artifacts: Artifacts<'_> = chain
+        .links
+        .iter()
+        .filter(|link| matches!(link, BackendId::OrtCuda | BackendId::OrtCpu))
+        .map(|link| (*link, Artifact::Onnx(&model)))
+        .collect();
+    if let Some(engine) = &engine {
+        artifacts.insert(planned.backend, Artifact::Engine(engine));
+    }
+    let selected = select(&chain, request.backends, &artifacts, request.options)
+        .map_err(|source| DeployError::Graph { graph, source })?;
+    let from_cache = engine.is_some() && selected.backend == planned.backend;
+    let mut passed_over: Vec<String> = planned
+        .passed_over
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    passed_over.extend(selected.passed_over.iter().map(ToString::to_string));
+    let served = Served {
+        graph,
+        backend: selected.backend,
+        // A model that was not compiled runs as it was exported.
+        precision: if from_cache {
+            planned.precision
+        } else {
+            Precision::Fp32
+        },
+        file: engine.filter(|_| from_cache).unwrap_or(model),
+        from_cache,
+        passed_over,
+        notes: planned.notes,
+    };
+    Ok((
+        LoadedGraph {
+            backend: selected.backend,
+            compiled: selected.compiled,
+        },
+        served,
+    ))
+}
+
+/// The links from the planned one on; those before it were found unable to serve the graph.
+fn remaining(request: &DeployRequest<'_>, planned: &PlannedGraph) -> Chain {
+    if request.tier.is_some() {
+        return Chain {
+            links: vec![planned.backend],
+            fallback: Fallback::Never,
+        };
+    }
+    let chain = request.profile.chain_of(planned.graph);
+    let links = chain
+        .links
+        .iter()
+        .copied()
+        .skip_while(|link| *link != planned.backend)
+        .collect();
+    Chain {
+        links,
+        fallback: chain.fallback,
+    }
+}
