@@ -1,5 +1,7 @@
 //! The front end against what the reference and its packages say.
 
+#![cfg(test)]
+
 use super::*;
 use crate::testkit::{data_path, runtime_dir, skip};
 use serde_json::Value;

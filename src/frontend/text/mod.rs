@@ -9,9 +9,7 @@ mod normaliser;
 mod numbers;
 mod paragraph;
 
-#[cfg(test)]
 mod goldens;
-#[cfg(test)]
 mod odd_texts;
 
 use super::error::FrontendError;

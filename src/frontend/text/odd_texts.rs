@@ -1,5 +1,7 @@
 //! Texts nobody means to send.
 
+#![cfg(test)]
+
 use super::goldens::WHISPER;
 use super::*;
 use crate::testkit::runtime_dir;
