@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 /// Room, and the rooms whose types may enter it.
 const ROOMS: &[(&str, &[&str])] = &[
     ("hint", &[]),
-    ("ids", &["hint"]),
+    ("ids", &[]),
     ("yaml", &["hint"]),
     ("telemetry", &[]),
     ("tensor", &["ids"]),
     ("config", &["hint"]),
     ("profile", &["hint", "ids", "tensor", "yaml"]),
-    ("cuda", &["hint", "profile", "tensor"]),
+    ("cuda", &["profile"]),
     ("onnx", &["hint", "ids", "tensor"]),
-    ("bundle", &["hint", "ids", "onnx", "tensor", "yaml"]),
+    ("bundle", &["hint", "ids", "tensor", "yaml"]),
     ("trt", &["cuda", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
-    ("compare", &["hint", "tensor"]),
+    ("compare", &["tensor"]),
     ("cache", &["hint", "ids", "profile"]),
     (
         "backend",
@@ -29,20 +29,19 @@ const ROOMS: &[(&str, &[&str])] = &[
             "backend", "bundle", "cache", "compare", "hint", "ids", "onnx", "profile", "tensor",
         ],
     ),
-    ("frontend", &["bundle", "hint", "ids"]),
+    ("frontend", &["hint"]),
+    ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
-        "pipeline",
-        &["backend", "bundle", "frontend", "hint", "ids", "tensor"],
+        "deploy",
+        &[
+            "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile",
+        ],
     ),
-    (
-        "testkit",
-        &["backend", "compare", "hint", "ids", "onnx", "tensor"],
-    ),
+    ("testkit", &["backend", "ids", "tensor"]),
     (
         "diagnose",
         &[
             "backend", "build", "bundle", "cache", "config", "cuda", "hint", "ids", "profile",
-            "setup", "trt",
         ],
     ),
 ];
