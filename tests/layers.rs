@@ -130,7 +130,11 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
             continue;
         }
         let text = std::fs::read_to_string(&file).expect("source");
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = ["#[cfg(test)]", "#![cfg(test)]"]
+            .iter()
+            .fold(text.as_str(), |code, tests| {
+                code.split(tests).next().unwrap_or_default()
+            });
         let used = edges.entry(room.clone()).or_default();
         used.extend(rooms_named(code).into_iter().filter(|other| *other != room));
     }
