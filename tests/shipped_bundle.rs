@@ -2,8 +2,8 @@
 
 use cvtrt::backend::Backends;
 use cvtrt::build::{
-    BuildError, BuildRequest, Built, Cancel, Deadlines, Event, RowState, Watch, WorkerCommand,
-    execute, plan, worker,
+    BuildError, BuildRequest, Built, Cancel, Deadlines, Event, RowState, Scope, Watch,
+    WorkerCommand, execute, plan, worker,
 };
 use cvtrt::bundle::{Bundle, StatCache};
 use cvtrt::cache::{EngineStore, Verification};
@@ -48,7 +48,7 @@ fn build(
         profile,
         backends,
         store,
-        graphs: None,
+        scope: Scope::All,
         precision: None,
         backend: None,
         options: CompileOptions::default(),

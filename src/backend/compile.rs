@@ -47,6 +47,9 @@ pub struct EngineReport {
     pub layers: Vec<LayerSummary>,
     /// The library's own warnings.
     pub warnings: Vec<String>,
+    /// Most host memory the building process ever held, in bytes; `None` where the system does not tell.
+    #[serde(default)]
+    pub peak_host_bytes: Option<u64>,
 }
 
 /// One layer of an engine.

@@ -167,7 +167,7 @@ impl<'a> Probes<'a> {
         let last = *links(wish.chain).last()?;
         match self.of(last) {
             Err(unavailable) => unavailable.hint().map(Into::into),
-            Ok(_) if wish.precision != Precision::Fp32 => {
+            Ok((capabilities, _)) if !capabilities.precisions.contains(&wish.precision) => {
                 Some("build with --fp32, or let the profile's chain fall back".to_owned())
             }
             Ok(_) => Some("name a GPU generation with --target sm_86 or the like".to_owned()),

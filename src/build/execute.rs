@@ -49,6 +49,8 @@ pub struct Built {
     pub build_ms: u64,
     /// Bytes of the entry's files.
     pub bytes: u64,
+    /// Most host memory the compile held; `None` where the system did not tell.
+    pub peak_bytes: Option<u64>,
     /// Largest absolute difference from the reference; `None` where nothing ran.
     pub max_abs_error: Option<f64>,
     /// Whether it computes what the reference does.
@@ -342,6 +344,7 @@ fn built(planned: PlannedGraph, state: RowState, entry: &Entry) -> Built {
         engine: entry.engine_path(),
         build_ms: manifest.build_ms,
         bytes: manifest.bytes(),
+        peak_bytes: manifest.report["peak_host_bytes"].as_u64(),
         max_abs_error: manifest.verification.max_abs_error(),
         verification: manifest.verification.clone(),
         passed_over: planned.passed_over,

@@ -22,7 +22,10 @@ impl Vocabulary {
     /// What a bundle's graphs take. Where a graph holds the text embedding itself (v1), the first id is always one.
     pub fn of(bundle: &Bundle) -> Self {
         let Manifest { llm, .. } = bundle.manifest();
-        let table = bundle.tables().ok().and_then(|tables| tables.text_embedding);
+        let table = bundle
+            .tables()
+            .ok()
+            .and_then(|tables| tables.text_embedding);
         Self {
             speech: llm.speech_vocab,
             text: table.as_ref().map_or(1, Table::rows),
@@ -65,11 +68,7 @@ pub fn random_inputs(
 ///
 /// # Errors
 /// [`SignatureError`] when `sizes` lacks one of its axes.
-pub fn shape_of(
-    graph: GraphId,
-    port: &Port,
-    sizes: &AxisSizes,
-) -> Result<Shape, SignatureError> {
+pub fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, SignatureError> {
     let foreign = matches!(graph, GraphId::Campplus | GraphId::SpeechTokenizer);
     if !foreign {
         return port.shape(sizes);

@@ -22,8 +22,8 @@ pub struct BuildRequest<'a> {
     pub backends: &'a Backends,
     /// Where engines are kept.
     pub store: &'a EngineStore,
-    /// The graphs to build; `None` for all of the bundle.
-    pub graphs: Option<Vec<GraphId>>,
+    /// The graphs to build.
+    pub scope: Scope,
     /// `--fp16`, `--bf16`, `--fp32`; `None` for the profile's.
     pub precision: Option<Precision>,
     /// `--backend`; `None` walks the profile's chains.
@@ -38,6 +38,17 @@ pub struct BuildRequest<'a> {
     pub verify: bool,
     /// Timings of earlier builds, for libraries that keep any.
     pub timing_cache: Option<PathBuf>,
+}
+
+/// Which graphs a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the bundle.
+    All,
+    /// These; what the profile says of each holds.
+    Needed(Vec<GraphId>),
+    /// These, by name: `--fp16` and `--backend` outrank what the profile says of them.
+    Named(Vec<GraphId>),
 }
 
 /// What is to be done for each graph, in the order of [`GraphId`].
@@ -99,6 +110,22 @@ pub enum PlanState {
     },
 }
 
+impl Scope {
+    fn graphs(&self, bundle: &Bundle) -> Vec<GraphId> {
+        let mut graphs = match self {
+            Self::All => bundle.graphs().collect(),
+            Self::Needed(graphs) | Self::Named(graphs) => graphs.clone(),
+        };
+        graphs.sort_unstable();
+        graphs.dedup();
+        graphs
+    }
+
+    fn is_named(&self) -> bool {
+        matches!(self, Self::Named(_))
+    }
+}
+
 /// Plans a build. Compiles and loads nothing; reads a model only where its digest is not known.
 ///
 /// # Errors
@@ -106,15 +133,7 @@ pub enum PlanState {
 /// [`BuildError::NothingBuilds`] naming the first graph that cannot be built; [`BuildError::Cache`].
 pub fn plan(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
     request.bundle.verify(digests)?;
-    let graphs = match &request.graphs {
-        Some(graphs) => {
-            let mut graphs = graphs.clone();
-            graphs.sort_unstable();
-            graphs.dedup();
-            graphs
-        }
-        None => request.bundle.graphs().collect(),
-    };
+    let graphs = request.scope.graphs(request.bundle);
     let mut planner = Planner::new(request);
     let graphs = graphs
         .into_iter()
@@ -237,7 +256,7 @@ fn precision_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<Stri
     let profile = request.profile;
     let own = profile.graphs.get(&graph).and_then(|own| own.precision);
     match (request.precision, own) {
-        (Some(asked), Some(Precision::Fp32)) => {
+        (Some(asked), Some(Precision::Fp32)) if !request.scope.is_named() => {
             if asked != Precision::Fp32 {
                 notes.push(format!("profile `{}` keeps it in fp32", profile.name));
             }
@@ -260,7 +279,7 @@ fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>)
         return profile.chain_of(graph).clone();
     };
     match own {
-        Some(own) if request.graphs.is_none() && !own.links.contains(&backend) => {
+        Some(own) if !request.scope.is_named() && !own.links.contains(&backend) => {
             notes.push(format!(
                 "profile `{}` gives it backends of its own",
                 profile.name

@@ -141,11 +141,20 @@ fn compile(
         timing_cache: job.timing_cache.as_deref(),
         engine: &job.engine,
     };
-    let report = backend.compile(&request, progress)?;
+    let mut report = backend.compile(&request, progress)?;
+    report.peak_host_bytes = peak_host_bytes();
     Ok(Message::Compiled {
         signature: text_of(&model.signature),
         report,
     })
+}
+
+/// Most memory this process ever held.
+fn peak_host_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn opt_profiles(job: &CompileJob, signature: &Signature) -> Result<Vec<OptProfile>, JobError> {
@@ -239,6 +248,9 @@ impl JobError {
             | Self::Compile(CompileError::Unavailable(_) | CompileError::Precision { .. })
             | Self::Load(LoadError::Unavailable(_)) => FailureKind::Unavailable,
             Self::Compile(CompileError::Option { .. }) | Self::Shapes { .. } => FailureKind::Input,
+            Self::Onnx(_) | Self::Load(LoadError::Refused { .. } | LoadError::Signature { .. }) => {
+                FailureKind::Input
+            }
             Self::Differs(_) => FailureKind::Unverified,
             _ => FailureKind::Failed,
         }

@@ -5,7 +5,10 @@ use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
 use super::progress::BuildProgress;
-use crate::build::{self, BuildRequest, Built, Deadlines, Plan, PlanState, PlannedGraph, RowState, WorkerCommand};
+use crate::build::{
+    self, BuildRequest, Built, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
+    WorkerCommand,
+};
 use crate::cache::Verification;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability};
@@ -79,7 +82,7 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Longest time one graph may take to compile, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     build_timeout: u64,
 }
 
@@ -96,7 +99,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         profile: &profile,
         backends: &backends,
         store: &store,
-        graphs: args.graphs()?,
+        scope: args.scope()?,
         precision: args.precision(),
         backend,
         options: args.options(),
@@ -114,42 +117,73 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let built = execute(plan, &request, args, context)?;
-    context.printer().result(&built, |built| built_text(built))?;
+    context
+        .printer()
+        .result(&built, |built| built_text(built))?;
     Ok(Exit::Done)
 }
 
-fn execute(plan: Plan, request: &BuildRequest<'_>, args: &Args, context: &Context) -> Result<Vec<Built>, Failure> {
+fn execute(
+    plan: Plan,
+    request: &BuildRequest<'_>,
+    args: &Args,
+    context: &Context,
+) -> Result<Vec<Built>, Failure> {
     let mut arguments = vec!["worker".into()];
     if let Some(runtime_dir) = context.named_runtime_dir() {
         arguments.extend(["--runtime-dir".into(), runtime_dir.as_os_str().to_owned()]);
     }
-    let worker = WorkerCommand::this_program(arguments).map_err(|error| Failure::new(Exit::Failed, error))?;
-    let deadlines = Deadlines { compile: Duration::from_secs(args.build_timeout), ..Deadlines::default() };
-    let mut progress = BuildProgress::new();
-    Ok(build::execute(plan, request, &worker, deadlines, &context::cancel_on_interrupt()?, &mut progress)?)
+    let worker = WorkerCommand::this_program(arguments)
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    let deadlines = Deadlines {
+        compile: Duration::from_secs(args.build_timeout),
+        ..Deadlines::default()
+    };
+    let mut progress = BuildProgress::new(context.quiet());
+    Ok(build::execute(
+        plan,
+        request,
+        &worker,
+        deadlines,
+        &context::cancel_on_interrupt()?,
+        &mut progress,
+    )?)
 }
 
 impl Args {
     fn precision(&self) -> Option<Precision> {
-        let asked = [(self.fp16, Precision::Fp16), (self.bf16, Precision::Bf16), (self.fp32, Precision::Fp32)];
-        asked.into_iter().find_map(|(flag, precision)| flag.then_some(precision))
+        let asked = [
+            (self.fp16, Precision::Fp16),
+            (self.bf16, Precision::Bf16),
+            (self.fp32, Precision::Fp32),
+        ];
+        asked
+            .into_iter()
+            .find_map(|(flag, precision)| flag.then_some(precision))
     }
 
     fn backend(&self) -> Result<Option<BackendId>, Failure> {
         match self.backend.as_str() {
             "auto" => Ok(None),
-            name => name.parse().map(Some).map_err(|error| Failure::usage(anyhow::Error::from(error).context("--backend"))),
+            name => name
+                .parse()
+                .map(Some)
+                .map_err(|error| Failure::message(Exit::Usage, format!("--backend: {error}"))),
         }
     }
 
-    fn graphs(&self) -> Result<Option<Vec<GraphId>>, Failure> {
+    fn scope(&self) -> Result<Scope, Failure> {
         if self.graphs.is_empty() {
-            return Ok(None);
+            return Ok(Scope::All);
         }
-        let expanded: Result<Vec<_>, _> = self.graphs.iter().map(|word| GraphId::expand(word.trim())).collect();
+        let expanded: Result<Vec<_>, _> = self
+            .graphs
+            .iter()
+            .map(|word| GraphId::expand(word.trim()))
+            .collect();
         match expanded {
-            Ok(graphs) => Ok(Some(graphs.concat())),
-            Err(error) => Err(Failure::usage(anyhow::Error::from(error).context("--graphs"))),
+            Ok(graphs) => Ok(Scope::Named(graphs.concat())),
+            Err(error) => Err(Failure::message(Exit::Usage, format!("--graphs: {error}"))),
         }
     }
 
@@ -178,30 +212,61 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
         "G" | "GB" | "GIB" => 1 << 30,
         other => return Err(format!("`{other}` is no unit of size; use K, M or G")),
     };
-    let count: u64 = digits.parse().map_err(|_| format!("`{text}` is no size; write it as 512M or 4G"))?;
-    count.checked_mul(unit).ok_or_else(|| format!("`{text}` is larger than any memory"))
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| format!("`{text}` is no size; write it as 512M or 4G"))?;
+    count
+        .checked_mul(unit)
+        .ok_or_else(|| format!("`{text}` is larger than any memory"))
 }
 
 fn plan_text(plan: &Plan) -> String {
-    let heading = ["graph", "backend", "precision", "key", "to do", "why"].map(str::to_owned).to_vec();
+    let heading = ["graph", "backend", "precision", "key", "to do", "why"]
+        .map(str::to_owned)
+        .to_vec();
     let rows = plan.graphs.iter().map(|planned| {
         let (state, reason) = match &planned.state {
             PlanState::Cached { .. } => ("nothing", String::new()),
             PlanState::Verify { .. } => ("verify", "never compared with the reference".to_owned()),
             PlanState::Build { reason } => ("build", reason.clone()),
         };
-        let PlannedGraph { graph, backend, precision, key, .. } = planned;
-        vec![graph.to_string(), backend.to_string(), precision.to_string(), key.short(), state.to_owned(), reason]
+        let PlannedGraph {
+            graph,
+            backend,
+            precision,
+            key,
+            ..
+        } = planned;
+        vec![
+            graph.to_string(),
+            backend.to_string(),
+            precision.to_string(),
+            key.short(),
+            state.to_owned(),
+            reason,
+        ]
     });
     let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    for planned in &plan.graphs {
-        text.push_str(&remarks(planned.graph, &planned.passed_over, &planned.notes));
-    }
+    let remarks = plan.graphs.iter().map(|planned| {
+        let remarks = passed_over(&planned.passed_over).chain(planned.notes.clone());
+        (planned.graph, remarks.collect())
+    });
+    text.push_str(&remarks_text(&remarks.collect::<Vec<_>>()));
     text
 }
 
 fn built_text(built: &[Built]) -> String {
-    let heading = ["graph", "backend", "precision", "build time", "size", "max error", "state"].map(str::to_owned).to_vec();
+    let heading = [
+        "graph",
+        "backend",
+        "precision",
+        "build time",
+        "size",
+        "max error",
+        "state",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let rows = built.iter().map(|row| {
         let state = match row.state {
             RowState::Cached => "cached",
@@ -219,19 +284,49 @@ fn built_text(built: &[Built]) -> String {
         ]
     });
     let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    for row in built {
-        text.push_str(&remarks(row.graph, &row.passed_over, &row.notes));
-        if let Verification::NotRunHere { reason } | Verification::Incomparable { reason } = &row.verification {
-            text.push_str(&format!("{}: not verified: {reason}\n", row.graph));
-        }
-    }
+    let remarks = built.iter().map(|row| {
+        let said = passed_over(&row.passed_over).chain(row.notes.clone());
+        (row.graph, said.chain(not_verified(row)).collect())
+    });
+    text.push_str(&remarks_text(&remarks.collect::<Vec<_>>()));
     text
 }
 
-fn remarks(graph: GraphId, passed_over: &[build::PassedOver], notes: &[String]) -> String {
-    let passed = passed_over.iter().map(|link| format!("{graph}: passed over {link}\n"));
-    let notes = notes.iter().map(|note| format!("{graph}: {note}\n"));
-    passed.chain(notes).collect()
+fn passed_over(links: &[build::PassedOver]) -> impl Iterator<Item = String> {
+    links.iter().map(|link| format!("passed over {link}"))
+}
+
+/// Why a row has no error, where no note says so.
+fn not_verified(row: &Built) -> Option<String> {
+    let (Verification::NotRunHere { reason } | Verification::Incomparable { reason }) =
+        &row.verification
+    else {
+        return None;
+    };
+    let is_said = row.notes.iter().any(|note| note.contains(reason.as_str()));
+    (!is_said).then(|| format!("not verified: {reason}"))
+}
+
+/// One line per remark, with the graphs it is about.
+fn remarks_text(remarks: &[(GraphId, Vec<String>)]) -> String {
+    let mut lines: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (graph, remark) in remarks
+        .iter()
+        .flat_map(|(graph, own)| own.iter().map(move |remark| (graph, remark)))
+    {
+        match lines.iter_mut().find(|(said, _)| said == remark) {
+            Some((_, graphs)) => graphs.push(graph.as_str()),
+            None => lines.push((remark, vec![graph.as_str()])),
+        }
+    }
+    let line = |(remark, graphs): &(&str, Vec<&str>)| {
+        if graphs.len() > 1 && graphs.len() == remarks.len() {
+            format!("all graphs: {remark}\n")
+        } else {
+            format!("{}: {remark}\n", graphs.join(", "))
+        }
+    };
+    lines.iter().map(line).collect()
 }
 
 fn max_error(row: &Built) -> String {
@@ -251,8 +346,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_remark_is_said_once() {
+        let remarks = [
+            (GraphId::Llm, vec!["slow".to_owned(), "large".to_owned()]),
+            (GraphId::HiftF0, vec!["slow".to_owned()]),
+        ];
+        assert_eq!(remarks_text(&remarks), "all graphs: slow\nllm: large\n");
+        assert_eq!(remarks_text(&remarks[..1]), "llm: slow\nllm: large\n");
+    }
+
+    #[test]
     fn sizes_read_as_people_write_them() {
-        for (text, bytes) in [("4096", Ok(4096)), ("512M", Ok(512 << 20)), ("4g", Ok(4 << 30)), ("1KiB", Ok(1024))] {
+        for (text, bytes) in [
+            ("4096", Ok(4096)),
+            ("512M", Ok(512 << 20)),
+            ("4g", Ok(4 << 30)),
+            ("1KiB", Ok(1024)),
+        ] {
             assert_eq!(parse_size(text), bytes, "{text}");
         }
         for text in ["", "G", "4X", "-1", "99999999999999G", "1.5G"] {

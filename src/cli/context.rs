@@ -24,6 +24,7 @@ pub(super) struct Context {
     places: Places,
     runtime_dir: Option<PathBuf>,
     matches: ArgMatches,
+    quiet: bool,
 }
 
 /// Where the value of a flag came from.
@@ -68,6 +69,7 @@ impl Context {
             places,
             runtime_dir,
             matches,
+            quiet: global.verbosity() < 0,
         }
     }
 
@@ -81,6 +83,11 @@ impl Context {
 
     pub(super) fn color(&self) -> bool {
         self.printer.color()
+    }
+
+    /// Whether `-q` asked for less.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
     }
 
     pub(super) fn places(&self) -> &Places {

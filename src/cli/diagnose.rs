@@ -38,15 +38,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         profile: &profile,
         port: args.port,
     });
-    let report = Report { version: env!("CARGO_PKG_VERSION"), diagnosis, settings: context.flag_origins() };
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        diagnosis,
+        settings: context.flag_origins(),
+    };
     if let Some(path) = &args.report {
-        let json = serde_json::to_vec_pretty(&report).map_err(|error| Failure::new(Exit::Failed, error))?;
-        std::fs::write(path, json).map_err(|error| {
-            Failure::new(Exit::Failed, anyhow::Error::from(error).context(format!("cannot write {}", path.display())))
-        })?;
+        let json = serde_json::to_vec_pretty(&report)
+            .map_err(|error| Failure::new(Exit::Failed, error))?;
+        std::fs::write(path, json).map_err(|error| Failure::write(path, error))?;
     }
     context.printer().result(&report, text)?;
-    Ok(if report.diagnosis.tier.is_some() { Exit::Done } else { Exit::Failed })
+    Ok(if report.diagnosis.tier.is_some() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 fn text(report: &Report) -> String {
@@ -56,11 +63,19 @@ fn text(report: &Report) -> String {
     }
     text.push_str("\nsettings\n");
     for setting in &report.settings {
-        writeln!(text, "  {} = {} ({})", setting.flag, setting.value, setting.source).expect("a string takes all");
+        writeln!(
+            text,
+            "  {} = {} ({})",
+            setting.flag, setting.value, setting.source
+        )
+        .expect("a string takes all");
     }
     match &report.diagnosis.tier {
         Some(tier) => writeln!(text, "\nspeaks here with the tier {tier}"),
-        None => writeln!(text, "\ncannot speak here; the problems above say what to do"),
+        None => writeln!(
+            text,
+            "\ncannot speak here; the problems above say what to do"
+        ),
     }
     .expect("a string takes all");
     text
@@ -72,6 +87,10 @@ fn finding_text(finding: &Finding) -> String {
         State::Note => "note   ",
         State::Problem => "PROBLEM",
     };
-    let fix = finding.fix.as_ref().map(|fix| format!("{:>22} {fix}\n", "fix:")).unwrap_or_default();
+    let fix = finding
+        .fix
+        .as_ref()
+        .map(|fix| format!("{:>22} {fix}\n", "fix:"))
+        .unwrap_or_default();
     format!("{sign} {:<13} {}\n{fix}", finding.subject, finding.what)
 }

@@ -15,11 +15,22 @@ use std::io::Read;
 pub(super) fn text(entry: &Entry, stale: &[Change]) -> String {
     let manifest = entry.manifest();
     let mut text = String::new();
-    let mut line = |name: &str, value: String| writeln!(text, "{name:<12} {value}").expect("a string takes all");
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:<12} {value}").expect("a string takes all")
+    };
     let inputs = &manifest.inputs;
     line("engine", entry.id().to_owned());
     line("key", manifest.key.to_string());
-    line("built", format!("{} {} in {:.1} s by cvtrt {}", inputs.backend, inputs.precision, seconds(manifest.build_ms), manifest.cvtrt));
+    line(
+        "built",
+        format!(
+            "{} {} in {:.1} s by cvtrt {}",
+            inputs.backend,
+            inputs.precision,
+            seconds(manifest.build_ms),
+            manifest.cvtrt
+        ),
+    );
     for (name, value) in inputs.fingerprint.facts() {
         line(name, value.to_owned());
     }
@@ -46,14 +57,20 @@ pub(super) fn text(entry: &Entry, stale: &[Change]) -> String {
     text
 }
 
-#[expect(clippy::cast_precision_loss, reason = "build times are far below 2^53 ms")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "build times are far below 2^53 ms"
+)]
 fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1e3
 }
 
 /// What the plan file says of itself.
 fn plan_header(entry: &Entry) -> Vec<String> {
-    if !matches!(entry.manifest().inputs.backend, BackendId::TensorRt | BackendId::TensorRtRtx) {
+    if !matches!(
+        entry.manifest().inputs.backend,
+        BackendId::TensorRt | BackendId::TensorRtRtx
+    ) {
         return Vec::new();
     }
     let mut head = Vec::new();
@@ -69,7 +86,13 @@ fn plan_header(entry: &Entry) -> Vec<String> {
             Ok(header) => {
                 let targets: Vec<String> = header.targets.iter().map(ToString::to_string).collect();
                 let release = header.release;
-                format!("{}.{}.{}, for {}", release.major, release.minor, release.patch, targets.join(" "))
+                format!(
+                    "{}.{}.{}, for {}",
+                    release.major,
+                    release.minor,
+                    release.patch,
+                    targets.join(" ")
+                )
             }
         },
     };
@@ -77,23 +100,38 @@ fn plan_header(entry: &Entry) -> Vec<String> {
 }
 
 fn ranges(set: &ShapeSet) -> String {
-    let axes = set.axes.iter().map(|(axis, extent)| format!("{axis} {}/{}/{}", extent.min, extent.opt, extent.max));
+    let axes = set
+        .axes
+        .iter()
+        .map(|(axis, extent)| format!("{axis} {}/{}/{}", extent.min, extent.opt, extent.max));
     format!("{}: {}", set.name, axes.collect::<Vec<_>>().join(", "))
 }
 
 /// Layers by precision, and the commonest kinds of each.
 fn layer_counts(manifest: &Manifest) -> Vec<String> {
-    let Ok(report) = serde_json::from_value::<EngineReport>(manifest.report.clone()) else { return Vec::new() };
+    let Ok(report) = serde_json::from_value::<EngineReport>(manifest.report.clone()) else {
+        return Vec::new();
+    };
     let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for layer in report.layers {
-        *counts.entry(layer.precision).or_default().entry(layer.kind).or_default() += 1;
+        *counts
+            .entry(layer.precision)
+            .or_default()
+            .entry(layer.kind)
+            .or_default() += 1;
     }
     let said = counts.into_iter().map(|(precision, kinds)| {
         let total: usize = kinds.values().sum();
         let mut kinds: Vec<(String, usize)> = kinds.into_iter().collect();
         kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let kinds = kinds.into_iter().take(5).map(|(kind, count)| format!("{count} {kind}"));
-        format!("{total} {precision}: {}", kinds.collect::<Vec<_>>().join(", "))
+        let kinds = kinds
+            .into_iter()
+            .take(5)
+            .map(|(kind, count)| format!("{count} {kind}"));
+        format!(
+            "{total} {precision}: {}",
+            kinds.collect::<Vec<_>>().join(", ")
+        )
     });
     said.collect()
 }

@@ -7,7 +7,10 @@ use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
 use crate::build;
-use crate::cache::{Change, Corruption, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest, RemovedBecause, Verification};
+use crate::cache::{
+    Change, Corruption, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
+    RemovedBecause, Verification,
+};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -24,14 +27,14 @@ enum Command {
     List,
     /// One entry with its inputs, layers and verification
     Show {
-        /// An entry's name, or the beginning of its key
+        /// An entry's name, its graph, or the beginning of its key
         entry: String,
     },
     /// Read every engine and compare it with its digest
     Verify,
     /// Which input makes an entry stale
     Explain {
-        /// An entry's name, or the beginning of its key; all entries where none is named
+        /// An entry's name, its graph, or the beginning of its key; all entries where none is named
         entry: Option<String>,
     },
     /// Remove stale entries, then the least recently used
@@ -85,7 +88,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
     let here = build::here(&model::backends(context));
-    let rows: Vec<Row> = store.entries()?.iter().map(|listed| row(listed, &here)).collect();
+    let rows: Vec<Row> = store
+        .entries()?
+        .iter()
+        .map(|listed| row(listed, &here))
+        .collect();
     context.printer().result(&rows, |rows| rows_text(rows))?;
     Ok(Exit::Done)
 }
@@ -96,10 +103,20 @@ fn row(listed: &Listed, here: &Here) -> Row {
         Ok(entry) => {
             let stale = here.stale(&entry.manifest().inputs);
             let state = if stale.is_empty() { "valid" } else { "stale" };
-            (Some(what_of(entry.manifest())), state, stale.iter().map(ToString::to_string).collect())
+            (
+                Some(what_of(entry.manifest())),
+                state,
+                stale.iter().map(ToString::to_string).collect(),
+            )
         }
     };
-    Row { entry: listed.id.clone(), what, bytes: listed.bytes, state, reasons }
+    Row {
+        entry: listed.id.clone(),
+        what,
+        bytes: listed.bytes,
+        state,
+        reasons,
+    }
 }
 
 fn what_of(manifest: &Manifest) -> What {
@@ -127,11 +144,24 @@ fn rows_text(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "the cache is empty; cvtrt build fills it\n".to_owned();
     }
-    let heading = ["entry", "backend", "precision", "size", "max error", "state"].map(str::to_owned).to_vec();
+    let heading = [
+        "entry",
+        "backend",
+        "precision",
+        "size",
+        "max error",
+        "state",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let lines = rows.iter().map(|row| {
         let unknown = || "?".to_owned();
         let what = row.what.as_ref();
-        let state = if row.reasons.is_empty() { row.state.to_owned() } else { format!("{}: {}", row.state, row.reasons.join(", ")) };
+        let state = if row.reasons.is_empty() {
+            row.state.to_owned()
+        } else {
+            format!("{}: {}", row.state, row.reasons.join(", "))
+        };
         vec![
             row.entry.clone(),
             what.map_or_else(unknown, |what| what.backend.clone()),
@@ -143,7 +173,8 @@ fn rows_text(rows: &[Row]) -> String {
     });
     let total = rows.iter().map(|row| row.bytes).sum();
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    writeln!(text, "{} entries, {}", rows.len(), printer::bytes(total)).expect("a string takes all");
+    writeln!(text, "{} entries, {}", rows.len(), printer::bytes(total))
+        .expect("a string takes all");
     text
 }
 
@@ -151,21 +182,43 @@ fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Fail
     let entry = find(store, word)?;
     let here = build::here(&model::backends(context));
     let manifest = entry.manifest();
-    let shown = Shown { entry: entry.id(), engine: entry.engine_path(), stale: here.stale(&manifest.inputs), manifest };
-    context.printer().result(&shown, |shown| engine::text(&entry, &shown.stale))?;
+    let shown = Shown {
+        entry: entry.id(),
+        engine: entry.engine_path(),
+        stale: here.stale(&manifest.inputs),
+        manifest,
+    };
+    context
+        .printer()
+        .result(&shown, |shown| engine::text(&entry, &shown.stale))?;
     Ok(Exit::Done)
 }
 
 /// The one entry a word means.
 pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
-    let entries: Vec<Entry> = store.entries()?.into_iter().filter_map(|listed| listed.entry.ok()).collect();
-    let named = |entry: &Entry| entry.id() == word || entry.manifest().key.to_string().starts_with(word);
+    let entries: Vec<Entry> = store
+        .entries()?
+        .into_iter()
+        .filter_map(|listed| listed.entry.ok())
+        .collect();
+    let named = |entry: &Entry| {
+        let manifest = entry.manifest();
+        entry.id() == word
+            || manifest.inputs.graph.as_str() == word
+            || !word.is_empty() && manifest.key.to_string().starts_with(word)
+    };
     let mut found: Vec<Entry> = entries.into_iter().filter(named).collect();
     match (found.pop(), found.len()) {
         (Some(entry), 0) => Ok(entry),
-        (None, _) => Err(Failure::usage(anyhow::anyhow!("no engine is named `{word}`")).with_hint("cvtrt engines list")),
-        (Some(_), more) => Err(Failure::usage(anyhow::anyhow!("`{word}` is the beginning of {} engines", more + 1))
-            .with_hint("write more of the key")),
+        (None, _) => Err(
+            Failure::usage(anyhow::anyhow!("no engine is named `{word}`"))
+                .with_hint("cvtrt engines list"),
+        ),
+        (Some(_), more) => Err(Failure::usage(anyhow::anyhow!(
+            "`{word}` means {} engines",
+            more + 1
+        ))
+        .with_hint("write more of the key, which cvtrt engines list shows")),
     }
 }
 
@@ -176,16 +229,35 @@ fn verify(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
             Ok(entry) => entry.verify().err(),
             Err(corruption) => Some(corruption),
         };
-        let state = if corruption.is_some() { "damaged" } else { "valid" };
+        let state = if corruption.is_some() {
+            "damaged"
+        } else {
+            "valid"
+        };
         let reasons = corruption.iter().map(ToString::to_string).collect();
-        rows.push(Row { entry: listed.id, what: None, bytes: listed.bytes, state, reasons });
+        rows.push(Row {
+            entry: listed.id,
+            what: None,
+            bytes: listed.bytes,
+            state,
+            reasons,
+        });
     }
     let damaged: Vec<&Row> = rows.iter().filter(|row| row.state == "damaged").collect();
     for row in &damaged {
         let moved = store.quarantine(&row.entry)?;
-        printer::say(format!("{} is damaged ({}); moved to {}", row.entry, row.reasons.join(", "), moved.display()));
+        printer::say(format!(
+            "{} is damaged ({}); moved to {}",
+            row.entry,
+            row.reasons.join(", "),
+            moved.display()
+        ));
     }
-    let exit = if damaged.is_empty() { Exit::Done } else { Exit::Unverified };
+    let exit = if damaged.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Unverified
+    };
     context.printer().result(&rows, |rows| {
         let good = rows.iter().filter(|row| row.state == "valid").count();
         let mut text = format!("{good} of {} engines are as they were built\n", rows.len());
@@ -201,15 +273,24 @@ fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result
     let here = build::here(&model::backends(context));
     let entries = match word {
         Some(word) => vec![find(store, word)?],
-        None => store.entries()?.into_iter().filter_map(|listed| listed.entry.ok()).collect(),
+        None => store
+            .entries()?
+            .into_iter()
+            .filter_map(|listed| listed.entry.ok())
+            .collect(),
     };
-    let explained: Vec<(String, Vec<Change>)> =
-        entries.iter().map(|entry| (entry.id().to_owned(), here.stale(&entry.manifest().inputs))).collect();
+    let explained: Vec<(String, Vec<Change>)> = entries
+        .iter()
+        .map(|entry| (entry.id().to_owned(), here.stale(&entry.manifest().inputs)))
+        .collect();
     context.printer().result(&explained, |explained| {
         let line = |(entry, changes): &(String, Vec<Change>)| match changes.as_slice() {
             [] => format!("{entry}: valid on this machine\n"),
             changes => {
-                let changes: Vec<String> = changes.iter().map(|change| format!("  {change}\n")).collect();
+                let changes: Vec<String> = changes
+                    .iter()
+                    .map(|change| format!("  {change}\n"))
+                    .collect();
                 format!("{entry}: stale\n{}", changes.concat())
             }
         };
@@ -218,10 +299,21 @@ fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result
     Ok(Exit::Done)
 }
 
-fn gc(store: &EngineStore, max_bytes: Option<u64>, dry_run: bool, context: &Context) -> Result<Exit, Failure> {
+fn gc(
+    store: &EngineStore,
+    max_bytes: Option<u64>,
+    dry_run: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
     let here = build::here(&model::backends(context));
-    let report = store.gc(&GcRequest { here: &here, max_bytes, dry_run })?;
-    context.printer().result(&report, |report| gc_text(report, dry_run))?;
+    let report = store.gc(&GcRequest {
+        here: &here,
+        max_bytes,
+        dry_run,
+    })?;
+    context
+        .printer()
+        .result(&report, |report| gc_text(report, dry_run))?;
     Ok(Exit::Done)
 }
 
@@ -233,15 +325,29 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
             RemovedBecause::Leftover => "left by a build that was killed".to_owned(),
             RemovedBecause::Quarantined => "damaged".to_owned(),
             RemovedBecause::Unreadable(reason) => reason.clone(),
-            RemovedBecause::Stale(changes) => {
-                changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            }
+            RemovedBecause::Stale(changes) => changes
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
             RemovedBecause::LeastRecentlyUsed => "least recently used".to_owned(),
         };
-        writeln!(text, "{verb} {} ({}): {because}", removed.id, printer::bytes(removed.bytes)).expect("a string takes all");
+        writeln!(
+            text,
+            "{verb} {} ({}): {because}",
+            removed.id,
+            printer::bytes(removed.bytes)
+        )
+        .expect("a string takes all");
     }
     let freed: u64 = report.removed.iter().map(|removed| removed.bytes).sum();
-    writeln!(text, "{verb} {}; {} entries stay ({})", printer::bytes(freed), report.kept_entries, printer::bytes(report.kept_bytes))
-        .expect("a string takes all");
+    writeln!(
+        text,
+        "{verb} {}; {} entries stay ({})",
+        printer::bytes(freed),
+        report.kept_entries,
+        printer::bytes(report.kept_bytes)
+    )
+    .expect("a string takes all");
     text
 }

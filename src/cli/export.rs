@@ -29,13 +29,26 @@ pub(super) struct Args {
 
 /// The bundle of an upstream checkpoint, exported to `onnx/` under the checkpoint folder's name.
 pub(super) fn bundle_of(model_dir: &Path, context: &Context) -> Result<Bundle, Failure> {
-    let name = std::fs::canonicalize(model_dir).ok().and_then(|dir| dir.file_name().map(PathBuf::from));
-    let name = name.ok_or_else(|| Failure::usage(anyhow::anyhow!("{} is not a folder", model_dir.display())))?;
+    let name = std::fs::canonicalize(model_dir)
+        .ok()
+        .and_then(|dir| dir.file_name().map(PathBuf::from));
+    let name = name.ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!("{} is not a folder", model_dir.display()))
+    })?;
     let out = context.places().onnx.join(name);
-    let args = Args { model_dir: model_dir.to_owned(), out: out.clone(), check_only: false, scripts_dir: None, export_python: None };
+    let args = Args {
+        model_dir: model_dir.to_owned(),
+        out: out.clone(),
+        check_only: false,
+        scripts_dir: None,
+        export_python: None,
+    };
     match run(&args, context)? {
         Exit::Done => Ok(Bundle::open(&out)?),
-        exit => Err(Failure::message(exit, format!("{} was not exported", model_dir.display()))),
+        exit => Err(Failure::message(
+            exit,
+            format!("{} was not exported", model_dir.display()),
+        )),
     }
 }
 

@@ -40,8 +40,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     if let Some(entry) = entry_at(&args.path, context)? {
         let manifest = entry.manifest();
-        context.printer().result(manifest, |_| engine::text(&entry, &[]))?;
+        context
+            .printer()
+            .result(manifest, |_| engine::text(&entry, &[]))?;
         return Ok(Exit::Done);
+    }
+    if args.path.is_file() && !is_manifest(&args.path) {
+        let what = format!(
+            "{} is neither an ONNX file, a bundle nor an engine of this cache",
+            args.path.display()
+        );
+        return Err(Failure::message(Exit::Usage, what)
+            .with_hint("name a .onnx file, a bundle's folder, or an engine's folder"));
     }
     let dir = Bundle::resolve(&args.path, std::slice::from_ref(&context.places().onnx))?;
     let summary = Bundle::open(&dir)?.summary()?;
@@ -51,15 +61,29 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 /// The engine a path leads to: its folder, or a file inside.
 fn entry_at(path: &Path, context: &Context) -> Result<Option<Entry>, Failure> {
-    let Ok(path) = path.canonicalize() else { return Ok(None) };
+    let Ok(path) = path.canonicalize() else {
+        return Ok(None);
+    };
     let entries = model::store(context).entries()?;
-    let leads_to = |entry: &Entry| entry.dir().canonicalize().is_ok_and(|dir| path.starts_with(dir));
-    Ok(entries.into_iter().filter_map(|listed| listed.entry.ok()).find(leads_to))
+    let leads_to = |entry: &Entry| {
+        entry
+            .dir()
+            .canonicalize()
+            .is_ok_and(|dir| path.starts_with(dir))
+    };
+    Ok(entries
+        .into_iter()
+        .filter_map(|listed| listed.entry.ok())
+        .find(leads_to))
 }
 
 fn is_onnx(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "onnx")
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "bundle.yaml")
 }
 
 fn describe_onnx(path: &Path, precision: Precision) -> Result<OnnxDescription, Failure> {

@@ -31,18 +31,36 @@ pub(super) struct LoadFlags {
     #[arg(long, value_name = "FILE")]
     profile: Option<String>,
     /// Processor threads per run; the same number gives the same bytes
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
     /// GPU ordinal
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u32,
 }
 
 /// Loads graphs of a bundle as the flags say.
-pub(super) fn deployment(bundle: &Bundle, graphs: &[GraphId], flags: &LoadFlags, context: &Context) -> Result<Deployment, Failure> {
-    let LoadFlags { tier, profile: word, threads, device } = flags;
-    let profile = profile(word.as_deref(), tier.map(|tier| tier.backend), None, context)?;
-    let threads = threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+pub(super) fn deployment(
+    bundle: &Bundle,
+    graphs: &[GraphId],
+    flags: &LoadFlags,
+    context: &Context,
+) -> Result<Deployment, Failure> {
+    let LoadFlags {
+        tier,
+        profile: word,
+        threads,
+        device,
+    } = flags;
+    let profile = profile(
+        word.as_deref(),
+        tier.map(|tier| tier.backend),
+        None,
+        context,
+    )?;
+    let threads = threads
+        .map(usize::from)
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1);
     let request = DeployRequest {
         bundle,
         profile: &profile,
@@ -50,7 +68,10 @@ pub(super) fn deployment(bundle: &Bundle, graphs: &[GraphId], flags: &LoadFlags,
         store: &store(context),
         graphs,
         tier: *tier,
-        options: &LoadOptions { threads, device: *device },
+        options: &LoadOptions {
+            threads,
+            device: *device,
+        },
     };
     let mut digests = digests(context);
     let deployment = deploy(&request, &mut digests)?;
@@ -72,12 +93,19 @@ fn only_bundle(onnx: &Path) -> Result<PathBuf, Failure> {
     let bundles = Bundle::list(onnx)?;
     match bundles.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::usage(anyhow::anyhow!("there is no bundle in {}", onnx.display()))
-            .with_hint("cvtrt export --model-dir DIR --out DIR makes one; --bundle names it")),
+        [] => Err(
+            Failure::usage(anyhow::anyhow!("there is no bundle in {}", onnx.display()))
+                .with_hint("cvtrt export --model-dir DIR --out DIR makes one; --bundle names it"),
+        ),
         several => {
-            let names: Vec<String> = several.iter().filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned())).collect();
-            Err(Failure::usage(anyhow::anyhow!("{} holds several bundles", onnx.display()))
-                .with_hint(format!("name one with --bundle: {}", names.join(", "))))
+            let names: Vec<String> = several
+                .iter()
+                .filter_map(|dir| Some(dir.file_name()?.to_string_lossy().into_owned()))
+                .collect();
+            Err(
+                Failure::usage(anyhow::anyhow!("{} holds several bundles", onnx.display()))
+                    .with_hint(format!("name one with --bundle: {}", names.join(", "))),
+            )
         }
     }
 }
@@ -90,7 +118,9 @@ pub(super) fn profile(
     context: &Context,
 ) -> Result<Profile, Failure> {
     let name = word.unwrap_or_else(|| default_profile(backend));
-    let profile = Shelf::with_folder(&context.places().profiles).find(name)?.profile;
+    let profile = Shelf::with_folder(&context.places().profiles)
+        .find(name)?
+        .profile;
     Ok(match concurrency {
         Some(requests) => profile.for_concurrency(requests),
         None => profile,
@@ -110,7 +140,9 @@ fn default_profile(backend: Option<BackendId>) -> &'static str {
 
 /// Every backend, on the libraries of this run. Loads nothing.
 pub(super) fn backends(context: &Context) -> Backends {
-    Backends::open(&BackendSettings::with_roots(library_roots(context.runtime_dir())))
+    Backends::open(&BackendSettings::with_roots(library_roots(
+        context.runtime_dir(),
+    )))
 }
 
 /// The engine cache.

@@ -6,8 +6,10 @@ use super::model;
 use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::Deployment;
+use crate::frontend::text::TextFrontend;
 use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
 use crate::server::{Model, Server, Settings};
+use crate::setup::text_graphs;
 use crate::tensor::Placement;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -130,7 +132,8 @@ fn open(lane: u16, bundle: Bundle, args: &Args, context: &Context) -> Result<Mod
     let name = bundle.manifest().name.clone();
     let scheduler = Scheduler::start(&name, opener(lane, bundle.clone(), deployment), limits)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
-    Ok(Model::new(&bundle, served, scheduler)?)
+    let frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
+    Ok(Model::new(&bundle, frontend, served, scheduler)?)
 }
 
 fn opener(lane: u16, bundle: Bundle, deployment: Deployment) -> OpenSpeaker {

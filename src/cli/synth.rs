@@ -3,17 +3,20 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
-use super::printer::{self, table};
+use super::printer::{self, Printer, table};
 use crate::backend::Lane;
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::Served;
-use crate::frontend::{TextTokenizer, text, wav};
+use crate::frontend::text::{Splitting, TextFrontend, text_from_bytes};
+use crate::frontend::{TextTokenizer, wav};
 use crate::ids::Mode;
-use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer};
+use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer, check_speed};
+use crate::setup::text_graphs;
 use crate::tensor::Placement;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,14 +43,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     voice: Option<String>,
     /// Speaking rate; 2 is twice as fast
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_speed, allow_negative_numbers = true)]
     speed: f32,
     /// Decides every random number
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Ends each sentence after this many speech tokens
     #[arg(long, value_name = "N")]
-    max_tokens: Option<usize>,
+    max_tokens: Option<NonZeroUsize>,
     #[command(flatten)]
     load: model::LoadFlags,
     /// WAV file to write; `-` streams to stdout
@@ -72,26 +75,39 @@ struct Report {
     served: Vec<Served>,
 }
 
+/// A book's chapter; one utterance takes far less.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
     let text = said_text(args)?;
+    check_output(&args.output)?;
     let bundle = model::bundle(args.bundle.as_deref(), context)?;
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
+    let text_frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
     let deployment = model::deployment(&bundle, &model::SPEAKING, &args.load, context)?;
-    let mut synthesizer = Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
+    let mut synthesizer =
+        Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
     let load = start.elapsed();
 
     let front_end = Instant::now();
-    let segments = text::segments(&text);
-    if segments.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!("there is nothing to say in the text")));
+    let segments = text_frontend.segments(&text, &tokenizer, &Splitting::default())?;
+    if text.is_empty() || segments.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "there is nothing to say in the text"
+        )));
     }
     let prompt_text_ids = match (args.mode, &voice.transcript) {
-        (Mode::ZeroShot, Some(transcript)) => tokenizer.encode(transcript)?,
+        (Mode::ZeroShot, Some(transcript)) => {
+            tokenizer.encode(&text_frontend.unsplit(transcript))?
+        }
         _ => Vec::new(),
     };
-    let text_ids = segments.iter().map(|segment| tokenizer.encode(segment)).collect::<Result<Vec<_>, _>>()?;
+    let text_ids = segments
+        .iter()
+        .map(|segment| tokenizer.encode(segment))
+        .collect::<Result<Vec<_>, _>>()?;
     let front_end = front_end.elapsed();
 
     let mut spoken = Vec::with_capacity(text_ids.len());
@@ -102,12 +118,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             prompt_text_ids: prompt_text_ids.clone(),
             voice: Arc::clone(&voice),
             seed: args.seed,
-            max_tokens: args.max_tokens,
+            max_tokens: args.max_tokens.map(NonZeroUsize::get),
             speed: args.speed,
         })?);
     }
     write_audio(&args.output, &spoken)?;
-    let report = Report::new(args, spoken, deployment.served, [start.elapsed(), load, front_end]);
+    let report = Report::new(
+        args,
+        spoken,
+        deployment.served,
+        [start.elapsed(), load, front_end],
+    );
     if is_stdout(&args.output) {
         printer::say(text_of(&report));
         return Ok(Exit::Done);
@@ -124,11 +145,35 @@ fn said_text(args: &Args) -> Result<String, Failure> {
         return Err(Failure::usage(anyhow::anyhow!("there is no text to say"))
             .with_hint("cvtrt synth \"Good morning.\" -o out.wav, or --text-file FILE"));
     };
-    let bytes = fs::read(path).map_err(|error| Failure::usage(anyhow::Error::from(error).context(format!("cannot read {}", path.display()))))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::usage(anyhow::anyhow!("{} is not UTF-8 (byte {at})", path.display())).with_hint("iconv -t UTF-8 converts it")
-    })
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes));
+    let read = read.map_err(|error| {
+        Failure::usage(
+            anyhow::Error::from(error).context(format!("cannot read {}", path.display())),
+        )
+    })?;
+    if read as u64 > MAX_TEXT_BYTES {
+        let what = format!(
+            "{} is larger than {}",
+            path.display(),
+            printer::bytes(MAX_TEXT_BYTES)
+        );
+        return Err(
+            Failure::message(Exit::Usage, what).with_hint("split the text over several files")
+        );
+    }
+    let text = text_from_bytes(&bytes).map_err(|error| {
+        Failure::usage(anyhow::Error::from(error).context(format!("cannot use {}", path.display())))
+            .with_hint("iconv -t UTF-8 converts it")
+    })?;
+    Ok(text.to_owned())
+}
+
+fn parse_speed(text: &str) -> Result<f32, String> {
+    let speed: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    check_speed(speed).map_err(|error| error.to_string())?;
+    Ok(speed)
 }
 
 fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
@@ -141,14 +186,23 @@ fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
             return Ok(voice);
         }
     }
-    Err(Failure::usage(anyhow::anyhow!("the bundle has no voice for the mode {}", args.mode))
-        .with_hint(format!("cvtrt inspect {} lists its voices", bundle.dir().display())))
+    Err(Failure::usage(anyhow::anyhow!(
+        "the bundle has no voice for the mode {}",
+        args.mode
+    ))
+    .with_hint(format!(
+        "cvtrt inspect {} lists its voices",
+        bundle.dir().display()
+    )))
 }
 
 fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {
     match bundle.tokenizer_path() {
         Some(path) => Ok(TextTokenizer::open(&path)?),
-        None => Err(Failure::usage(anyhow::anyhow!("the bundle {} has no tokenizer, so it takes no text", bundle.manifest().name))),
+        None => Err(Failure::usage(anyhow::anyhow!(
+            "the bundle {} has no tokenizer, so it takes no text",
+            bundle.manifest().name
+        ))),
     }
 }
 
@@ -156,28 +210,54 @@ fn is_stdout(output: &Path) -> bool {
     output.as_os_str() == "-"
 }
 
+/// Nobody wants to hear after the work that the file cannot be written.
+fn check_output(output: &Path) -> Result<(), Failure> {
+    if is_stdout(output) {
+        return Ok(());
+    }
+    if output.is_dir() || output.file_name().is_none() {
+        return Err(Failure::write(output, io::ErrorKind::IsADirectory.into()));
+    }
+    match fs::metadata(folder_of(output)) {
+        Ok(folder) if folder.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::write(output, io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(Failure::write(output, error)),
+    }
+}
+
+fn folder_of(output: &Path) -> &Path {
+    output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
     let sample_rate = spoken.first().map_or(0, |speech| speech.sample_rate);
-    let pcm: Vec<f32> = spoken.iter().flat_map(|speech| &speech.pcm).copied().collect();
+    let pcm: Vec<f32> = spoken
+        .iter()
+        .flat_map(|speech| &speech.pcm)
+        .copied()
+        .collect();
     if is_stdout(output) {
-        let mut stdout = io::stdout().lock();
-        return match wav::write(&mut stdout, &pcm, sample_rate).map(|()| stdout.flush()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
+        let mut bytes = Vec::new();
+        wav::write(&mut bytes, &pcm, sample_rate)?;
+        return Printer::write(&bytes);
     }
-    let failed = |error: io::Error| {
-        Failure::new(Exit::Failed, anyhow::Error::from(error).context(format!("cannot write {}", output.display())))
-    };
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let failed = |error: io::Error| Failure::write(output, error);
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(output)).map_err(failed)?;
     wav::write(&mut file, &pcm, sample_rate)?;
     file.persist(output).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
 impl Report {
-    fn new(args: &Args, segments: Vec<Speech>, served: Vec<Served>, [wall, load, front_end]: [Duration; 3]) -> Self {
+    fn new(
+        args: &Args,
+        segments: Vec<Speech>,
+        served: Vec<Served>,
+        [wall, load, front_end]: [Duration; 3],
+    ) -> Self {
         let audio_seconds: f64 = segments.iter().map(Speech::seconds).sum();
         let speaking: Duration = segments.iter().map(|speech| speech.times.total).sum();
         Self {
@@ -201,8 +281,19 @@ fn milliseconds(duration: Duration) -> f64 {
 fn text_of(report: &Report) -> String {
     let mut text = String::new();
     let (seconds, rtf) = (report.audio_seconds, report.rtf);
-    writeln!(text, "{}: {seconds:.2} s of audio at {} Hz", report.output.display(), report.sample_rate).expect("a string takes all");
-    writeln!(text, "RTF {rtf:.3}, load {:.0} ms, in all {:.0} ms", report.load_ms, report.wall_ms).expect("a string takes all");
+    writeln!(
+        text,
+        "{}: {seconds:.2} s of audio at {} Hz",
+        report.output.display(),
+        report.sample_rate
+    )
+    .expect("a string takes all");
+    writeln!(
+        text,
+        "RTF {rtf:.3}, load {:.0} ms, in all {:.0} ms",
+        report.load_ms, report.wall_ms
+    )
+    .expect("a string takes all");
     text.push('\n');
     text.push_str(&stage_table(report));
     text.push('\n');
@@ -212,9 +303,16 @@ fn text_of(report: &Report) -> String {
 
 fn stage_table(report: &Report) -> String {
     let sum = |pick: fn(&Speech) -> StageTime| {
-        report.segments.iter().map(pick).fold((Duration::ZERO, Duration::ZERO, 0), |(wall, inside, runs), stage| {
-            (wall + stage.wall, inside + stage.in_backend, runs + stage.runs)
-        })
+        report.segments.iter().map(pick).fold(
+            (Duration::ZERO, Duration::ZERO, 0),
+            |(wall, inside, runs), stage| {
+                (
+                    wall + stage.wall,
+                    inside + stage.in_backend,
+                    runs + stage.runs,
+                )
+            },
+        )
     };
     let stages: [(&str, fn(&Speech) -> StageTime); 6] = [
         ("prefill", |speech| speech.times.prefill),
@@ -224,21 +322,52 @@ fn stage_table(report: &Report) -> String {
         ("pitch", |speech| speech.times.pitch),
         ("vocode", |speech| speech.times.vocode),
     ];
-    let mut rows = vec![["stage", "ms", "in backend", "runs"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["stage", "ms", "in backend", "runs"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for (name, pick) in stages {
         let (wall, inside, runs) = sum(pick);
-        rows.push(vec![name.to_owned(), format!("{:.1}", milliseconds(wall)), format!("{:.1}", milliseconds(inside)), runs.to_string()]);
+        rows.push(vec![
+            name.to_owned(),
+            format!("{:.1}", milliseconds(wall)),
+            format!("{:.1}", milliseconds(inside)),
+            runs.to_string(),
+        ]);
     }
-    let source: Duration = report.segments.iter().map(|speech| speech.times.source).sum();
-    rows.push(vec!["source".to_owned(), format!("{:.1}", milliseconds(source)), "host".to_owned(), report.segments.len().to_string()]);
+    let source: Duration = report
+        .segments
+        .iter()
+        .map(|speech| speech.times.source)
+        .sum();
+    rows.push(vec![
+        "source".to_owned(),
+        format!("{:.1}", milliseconds(source)),
+        "host".to_owned(),
+        report.segments.len().to_string(),
+    ]);
     table(&rows)
 }
 
 fn served_table(served: &[Served]) -> String {
-    let mut rows = vec![["graph", "backend", "precision", "from"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["graph", "backend", "precision", "from"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for one in served {
-        let from = if one.from_cache { "engine" } else { "model, no engine built" };
-        rows.push(vec![one.graph.to_string(), one.backend.to_string(), one.precision.to_string(), from.to_owned()]);
+        let from = if one.from_cache {
+            "engine"
+        } else {
+            "model, no engine built"
+        };
+        rows.push(vec![
+            one.graph.to_string(),
+            one.backend.to_string(),
+            one.precision.to_string(),
+            from.to_owned(),
+        ]);
     }
     table(&rows)
 }

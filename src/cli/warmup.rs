@@ -41,7 +41,7 @@ fn here(args: &Args, context: &Context) -> Result<Report, Failure> {
     let graphs: Vec<GraphId> = bundle.graphs().collect();
     let deployment = model::deployment(&bundle, &graphs, &args.load, context)?;
     let name = bundle.manifest().name.clone();
-    let spinner = printer::spinner(format!("warming up {name}"));
+    let spinner = printer::spinner(format!("warming up {name}"), context.quiet());
     let lane = Lane::new(0, Placement::Host);
     let runs = deployment.warmup.run(&lane, |run| {
         spinner.set_message(format!("{} {}", run.graph, run.shapes));

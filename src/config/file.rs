@@ -1,7 +1,7 @@
 //! `cvtrt.yaml`: flags written down.
 
 use crate::hint::{Class, Hint};
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use serde_yaml::{Mapping, Value};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,14 @@ pub enum ConfigError {
         /// The command it was looked for in.
         command: String,
     },
+    /// An entry has several values, and its flag takes one.
+    #[error("{}: `{entry}` takes one value, not a list", path.display())]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        entry: String,
+    },
     /// An entry's value cannot be a flag's value.
     #[error("{}: `{entry}` must be a text, a number, true, false, or a list of those", path.display())]
     Value {
@@ -68,7 +76,7 @@ impl Hint for ConfigError {
             Self::Unknown { command, .. } => {
                 Some(format!("{command} --help lists the flags").into())
             }
-            Self::Read { .. } | Self::Yaml { .. } | Self::Value { .. } => None,
+            Self::Read { .. } | Self::Yaml { .. } | Self::List { .. } | Self::Value { .. } => None,
         }
     }
 
@@ -133,9 +141,12 @@ impl ConfigFile {
         entries: &Mapping,
     ) -> Result<Command, ConfigError> {
         for (key, value) in entries {
-            let entry = key
-                .as_str()
-                .ok_or_else(|| self.unknown(&format!("{key:?}"), &command))?;
+            let entry = key.as_str().ok_or_else(|| {
+                self.unknown(
+                    &word(key).unwrap_or_else(|| "a list or mapping".to_owned()),
+                    &command,
+                )
+            })?;
             if let (Some(subcommand), Value::Mapping(own)) =
                 (command.find_subcommand(entry).cloned(), value)
             {
@@ -143,13 +154,17 @@ impl ConfigFile {
                 command = command.mut_subcommand(entry, |_| changed);
                 continue;
             }
-            let Some(id) = command
-                .get_arguments()
-                .find(|arg| arg.get_long() == Some(entry))
-                .map(|arg| arg.get_id().clone())
-            else {
+            let named = |arg: &&Arg| arg.get_long() == Some(entry) && !is_command(arg);
+            let Some(arg) = command.get_arguments().find(named) else {
                 return Err(self.unknown(entry, &command));
             };
+            if value.is_sequence() && !matches!(arg.get_action(), ArgAction::Append) {
+                return Err(ConfigError::List {
+                    path: self.path.clone(),
+                    entry: entry.to_owned(),
+                });
+            }
+            let id = arg.get_id().clone();
             let words = words(value).ok_or_else(|| ConfigError::Value {
                 path: self.path.clone(),
                 entry: entry.to_owned(),
@@ -170,6 +185,14 @@ impl ConfigFile {
             command,
         }
     }
+}
+
+/// `--help` and `--version` ask for something else than the command's work.
+fn is_command(arg: &Arg) -> bool {
+    matches!(
+        arg.get_action(),
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+    )
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {

@@ -9,7 +9,7 @@ pub use error::DeployError;
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
 use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Vocabulary};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -71,10 +71,16 @@ pub struct Served {
 /// # Errors
 /// [`DeployError`]: a bundle whose content is not what it lists, a profile that says nothing of a graph, a backend that
 /// was demanded and is not available, or a graph that no link loads.
-pub fn deploy(request: &DeployRequest<'_>, digests: &mut StatCache) -> Result<Deployment, DeployError> {
+pub fn deploy(
+    request: &DeployRequest<'_>,
+    digests: &mut StatCache,
+) -> Result<Deployment, DeployError> {
     let plan = build::plan(&plan_request(request), digests)?;
-    let warmup = Warmup::new(Vocabulary::of(request.bundle));
-    let mut deployment = Deployment { graphs: Graphs::new(), served: Vec::new(), warmup };
+    let mut deployment = Deployment {
+        graphs: Graphs::new(),
+        served: Vec::new(),
+        warmup: Warmup::new(Vocabulary::of(request.bundle)),
+    };
     for mut planned in plan.graphs {
         let shapes = std::mem::take(&mut planned.shapes);
         let (loaded, served) = load(request, planned)?;
@@ -91,7 +97,7 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
         profile: request.profile,
         backends: request.backends,
         store: request.store,
-        graphs: Some(request.graphs.to_vec()),
+        scope: Scope::Needed(request.graphs.to_vec()),
         precision: request.tier.map(|tier| tier.precision),
         backend: request.tier.map(|tier| tier.backend),
         options: CompileOptions::default(),
@@ -102,11 +108,16 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
     }
 }
 
-fn load(request: &DeployRequest<'_>, planned: PlannedGraph) -> Result<(LoadedGraph, Served), DeployError> {
+fn load(
+    request: &DeployRequest<'_>,
+    planned: PlannedGraph,
+) -> Result<(LoadedGraph, Served), DeployError> {
     let graph = planned.graph;
     let model = request.bundle.graph_file(graph)?.path.clone();
     let engine = match &planned.state {
-        PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => Some(found.engine_path()),
+        PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => {
+            Some(found.engine_path())
+        }
         PlanState::Build { .. } => None,
     };
     let chain = remaining(request, &planned);
@@ -122,27 +133,52 @@ fn load(request: &DeployRequest<'_>, planned: PlannedGraph) -> Result<(LoadedGra
     let selected = select(&chain, request.backends, &artifacts, request.options)
         .map_err(|source| DeployError::Graph { graph, source })?;
     let from_cache = engine.is_some() && selected.backend == planned.backend;
-    let mut passed_over: Vec<String> = planned.passed_over.iter().map(ToString::to_string).collect();
+    let mut passed_over: Vec<String> = planned
+        .passed_over
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     passed_over.extend(selected.passed_over.iter().map(ToString::to_string));
     let served = Served {
         graph,
         backend: selected.backend,
         // A model that was not compiled runs as it was exported.
-        precision: if from_cache { planned.precision } else { Precision::Fp32 },
+        precision: if from_cache {
+            planned.precision
+        } else {
+            Precision::Fp32
+        },
         file: engine.filter(|_| from_cache).unwrap_or(model),
         from_cache,
         passed_over,
         notes: planned.notes,
     };
-    Ok((LoadedGraph { backend: selected.backend, compiled: selected.compiled }, served))
+    Ok((
+        LoadedGraph {
+            backend: selected.backend,
+            compiled: selected.compiled,
+        },
+        served,
+    ))
 }
 
 /// The links from the planned one on; those before it were found unable to serve the graph.
 fn remaining(request: &DeployRequest<'_>, planned: &PlannedGraph) -> Chain {
     if request.tier.is_some() {
-        return Chain { links: vec![planned.backend], fallback: Fallback::Never };
+        return Chain {
+            links: vec![planned.backend],
+            fallback: Fallback::Never,
+        };
     }
     let chain = request.profile.chain_of(planned.graph);
-    let links = chain.links.iter().copied().skip_while(|link| *link != planned.backend).collect();
-    Chain { links, fallback: chain.fallback }
+    let links = chain
+        .links
+        .iter()
+        .copied()
+        .skip_while(|link| *link != planned.backend)
+        .collect();
+    Chain {
+        links,
+        fallback: chain.fallback,
+    }
 }

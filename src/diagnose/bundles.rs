@@ -14,10 +14,20 @@ pub(super) fn check(places: &Places) -> (Vec<Finding>, bool) {
     };
     if found.is_empty() {
         let what = format!("there is none in {}", places.onnx.display());
-        return (vec![Finding::problem("bundle", what, "cvtrt export --model-dir DIR --out DIR")], false);
+        return (
+            vec![Finding::problem(
+                "bundle",
+                what,
+                "cvtrt export --model-dir DIR --out DIR",
+            )],
+            false,
+        );
     }
     let mut digests = StatCache::open(&places.cache);
-    let checked: Vec<_> = found.iter().map(|dir| (dir, sound(dir, &mut digests))).collect();
+    let checked: Vec<_> = found
+        .iter()
+        .map(|dir| (dir, sound(dir, &mut digests)))
+        .collect();
     if let Err(error) = digests.save() {
         tracing::warn!(%error, "digests are not remembered");
     }
@@ -34,7 +44,12 @@ fn sound(dir: &Path, digests: &mut StatCache) -> Result<String, BundleError> {
     bundle.verify(digests)?;
     let manifest = bundle.manifest();
     let voices = bundle.voice_names().len();
-    Ok(format!("{} ({}), {} files as listed, {voices} voices", manifest.name, manifest.family, manifest.files.len()))
+    Ok(format!(
+        "{} ({}), {} files as listed, {voices} voices",
+        manifest.name,
+        manifest.family,
+        manifest.files.len()
+    ))
 }
 
 fn damaged(dir: &Path, error: &BundleError) -> Finding {
@@ -44,5 +59,11 @@ fn damaged(dir: &Path, error: &BundleError) -> Finding {
         what.push_str(&format!(": {cause}"));
         source = cause.source();
     }
-    Finding::problem("bundle", what, error.hint().map_or_else(|| "export it again".to_owned(), String::from))
+    Finding::problem(
+        "bundle",
+        what,
+        error
+            .hint()
+            .map_or_else(|| "export it again".to_owned(), String::from),
+    )
 }

@@ -79,20 +79,42 @@ impl Diagnosis {
         findings.push(machine::memory(subjects.profile));
         findings.push(machine::disk(&subjects.places.engines));
         findings.push(machine::port(subjects.port));
-        Self { findings, tier: tier.filter(|_| speakable) }
+        Self {
+            findings,
+            tier: tier.filter(|_| speakable),
+        }
     }
 }
 
 impl Finding {
     fn ok(subject: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { subject: subject.into(), state: State::Ok, what: what.into(), fix: None }
+        Self {
+            subject: subject.into(),
+            state: State::Ok,
+            what: what.into(),
+            fix: None,
+        }
     }
 
     fn note(subject: impl Into<String>, what: impl Into<String>, fix: Option<String>) -> Self {
-        Self { subject: subject.into(), state: State::Note, what: what.into(), fix }
+        Self {
+            subject: subject.into(),
+            state: State::Note,
+            what: what.into(),
+            fix,
+        }
     }
 
-    fn problem(subject: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { subject: subject.into(), state: State::Problem, what: what.into(), fix: Some(fix.into()) }
+    fn problem(
+        subject: impl Into<String>,
+        what: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self {
+            subject: subject.into(),
+            state: State::Problem,
+            what: what.into(),
+            fix: Some(fix.into()),
+        }
     }
 }

@@ -5,6 +5,7 @@ pub mod encode;
 mod error;
 mod tokenizer;
 
+pub mod audio;
 pub mod pcm;
 pub mod text;
 pub mod wav;

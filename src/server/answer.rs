@@ -11,8 +11,6 @@ use crate::scheduler::{Chunk, JobError, SpeechStream};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body::Frame;
 use serde_json::json;
@@ -220,7 +218,7 @@ impl Writer {
             return Ok(());
         }
         if self.events {
-            let audio = BASE64.encode(bytes);
+            let audio = base64::encode(bytes);
             return self
                 .event(&json!({ "type": "speech.audio.delta", "audio": audio }))
                 .await;

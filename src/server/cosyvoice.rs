@@ -7,11 +7,13 @@ use super::form::Form;
 use super::reading::Wish;
 use super::request::Asked;
 use crate::frontend::encode::AudioFormat;
+use crate::frontend::text::{SplitRules, Splitting};
 use crate::ids::Mode;
 use axum::Json;
 use axum::extract::{self, Extension, Request};
 use axum::http::StatusCode;
 use axum::response::Response;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -21,6 +23,9 @@ const NAMES: [(&str, &str); 3] = [
     ("voice", "spk_id"),
     ("instruction", "instruct_text"),
 ];
+
+/// Sentences are cut beyond this, in characters or, without Chinese, in tokens.
+const LONGEST_SENTENCE: NonZeroUsize = NonZeroUsize::new(100).expect("positive");
 
 /// `/inference_sft`.
 pub(super) async fn sft(
@@ -99,6 +104,7 @@ async fn inference(
             .filter(|_| mode == Mode::Instruct2)
             .map(str::to_owned),
         transcript: form.text("prompt_text").map(str::to_owned),
+        splitting: splitting(&form)?,
         seed: parsed(&form, "seed")?.unwrap_or(0),
         speed: parsed(&form, "speed")?.unwrap_or(1.0),
     };
@@ -108,6 +114,16 @@ async fn inference(
         .map_err(|error| ApiError::from(error).renamed(&NAMES))?;
     let spoken = answer::speak(model, segments, answer).await;
     Ok(spoken.map_err(|error| error.renamed(&NAMES))?)
+}
+
+/// `enable_smart_split` cuts sentences longer than `max_text_length`.
+fn splitting(form: &Form) -> Result<Splitting, ApiError> {
+    let cuts: bool = parsed(form, "enable_smart_split")?.unwrap_or(true);
+    let longest: NonZeroUsize = parsed(form, "max_text_length")?.unwrap_or(LONGEST_SENTENCE);
+    Ok(Splitting {
+        rules: SplitRules::default(),
+        max_length: cuts.then_some(longest),
+    })
 }
 
 /// `format`: `stream`, the reference's raw samples, or `wav`.

@@ -3,6 +3,7 @@
 use super::reading::{DEFAULT, Reader, ReaderError};
 use crate::bundle::Bundle;
 use crate::deploy::Served;
+use crate::frontend::text::TextFrontend;
 use crate::ids::Tier;
 use crate::scheduler::Scheduler;
 use std::collections::BTreeSet;
@@ -17,18 +18,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// A bundle with the lane that speaks it.
+    /// A bundle with the lane that speaks it. `frontend` reads its texts.
     ///
     /// # Errors
     /// [`ReaderError`] when its tokenizer or a voice cannot be read.
     pub fn new(
         bundle: &Bundle,
+        frontend: TextFrontend,
         served: Vec<Served>,
         scheduler: Scheduler,
     ) -> Result<Self, ReaderError> {
         Ok(Self {
             name: bundle.manifest().name.clone(),
-            reader: Reader::open(bundle)?,
+            reader: Reader::open(bundle, frontend)?,
             scheduler,
             served,
         })

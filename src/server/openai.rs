@@ -7,6 +7,7 @@ use super::model::{self, Model};
 use super::reading::{DEFAULT, Wish};
 use super::request::Asked;
 use crate::frontend::encode::AudioFormat;
+use crate::frontend::text::Splitting;
 use crate::ids::{Mode, Tier};
 use axum::Json;
 use axum::body::Bytes;
@@ -216,6 +217,7 @@ impl SpeechBody {
             mode: self.mode,
             instruction: self.instructions.filter(|words| !words.is_empty()),
             transcript: None,
+            splitting: Splitting::default(),
             seed: self.seed.unwrap_or(0),
             speed: self.speed.unwrap_or(1.0),
         })

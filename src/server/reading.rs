@@ -1,7 +1,8 @@
 //! From what a client wants said to segments a lane can speak.
 
 use crate::bundle::{Bundle, BundleError, Manifest, Voice};
-use crate::frontend::{FrontendError, TextTokenizer, text};
+use crate::frontend::text::{Splitting, TextFrontend};
+use crate::frontend::{FrontendError, TextTokenizer};
 use crate::hint::Hint;
 use crate::ids::Mode;
 use crate::pipeline::SpeechRequest;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 /// Tokenizer and voices of one bundle.
 #[derive(Debug)]
 pub(super) struct Reader {
+    frontend: TextFrontend,
     tokenizer: TextTokenizer,
     voices: BTreeMap<String, Arc<Voice>>,
     modes: Vec<Mode>,
@@ -30,6 +32,8 @@ pub(super) struct Wish {
     pub(super) instruction: Option<String>,
     /// The prompt's words, where they are not the voice's own.
     pub(super) transcript: Option<String>,
+    /// How the text is cut into segments.
+    pub(super) splitting: Splitting,
     pub(super) seed: u64,
     pub(super) speed: f32,
 }
@@ -80,7 +84,7 @@ pub(super) enum ReadError {
 pub(super) const DEFAULT: &str = "default";
 
 impl Reader {
-    pub(super) fn open(bundle: &Bundle) -> Result<Self, ReaderError> {
+    pub(super) fn open(bundle: &Bundle, frontend: TextFrontend) -> Result<Self, ReaderError> {
         let Manifest {
             name,
             modes,
@@ -101,6 +105,7 @@ impl Reader {
         }
         let speakable = |mode: &&Mode| mode.takes_text() && !lacks.contains_key(mode);
         Ok(Self {
+            frontend,
             tokenizer: TextTokenizer::open(&path)?,
             voices,
             modes: modes.iter().filter(speakable).copied().collect(),
@@ -120,8 +125,11 @@ impl Reader {
         let mode = self.mode(wish)?;
         let voice = self.voice(wish, mode)?;
         let prompt_text_ids = self.prompt_text_ids(wish, mode, voice)?;
-        let segments = text::segments(&wish.text);
-        if segments.is_empty() {
+        let Wish {
+            text, splitting, ..
+        } = wish;
+        let segments = self.frontend.segments(text, &self.tokenizer, splitting)?;
+        if text.is_empty() || segments.is_empty() {
             return Err(ReadError::EmptyText);
         }
         segments

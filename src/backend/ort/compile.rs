@@ -54,6 +54,7 @@ pub(super) fn compile(
     Ok(EngineReport {
         layers: Vec::new(),
         warnings,
+        ..EngineReport::default()
     })
 }
 

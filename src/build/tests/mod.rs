@@ -87,7 +87,7 @@ impl Bench {
             profile: &self.profile,
             backends: &self.backends,
             store: &self.store,
-            graphs: Some(vec![GRAPH]),
+            scope: Scope::Named(vec![GRAPH]),
             precision: Some(Precision::Fp16),
             backend: None,
             options: CompileOptions::default(),

@@ -28,7 +28,8 @@ async fn a_model_that_is_not_warm_yet_is_not_ready_but_alive() {
     });
     let bundle = Bundle::open(Path::new(BUNDLE)).expect("the shipped bundle opens");
     let scheduler = Scheduler::start("slow", open, Limits { places: 1 }).expect("a thread");
-    let model = Model::new(&bundle, vec![], scheduler).expect("a bundle to serve");
+    let model =
+        Model::new(&bundle, TextFrontend::plain(), vec![], scheduler).expect("a bundle to serve");
     let server = Server::new(vec![model], Settings::default());
     let ready = get(&server, "/readyz").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -8,6 +8,7 @@ mod socket;
 use super::{Model, Server, Settings};
 use crate::bundle::Bundle;
 use crate::deploy::Served;
+use crate::frontend::text::TextFrontend;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::pipeline::{Speech, SpeechError, SpeechRequest};
 use crate::scheduler::fake::{scheduler, speech};
@@ -47,7 +48,13 @@ fn server_saying(
         passed_over: vec![],
         notes: vec![],
     }];
-    let model = Model::new(&bundle, served, scheduler(places, say)).expect("a bundle to serve");
+    let model = Model::new(
+        &bundle,
+        TextFrontend::plain(),
+        served,
+        scheduler(places, say),
+    )
+    .expect("a bundle to serve");
     let settings = Settings {
         body_bytes: 20_000,
         text_chars: 500,

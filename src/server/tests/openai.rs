@@ -1,6 +1,4 @@
 use super::*;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 
 #[tokio::test]
@@ -74,11 +72,7 @@ async fn a_stream_of_samples_is_the_whole_in_pieces() {
     assert!(done["usage"]["total_tokens"].as_u64() > done["usage"]["input_tokens"].as_u64());
     let heard: Vec<u8> = deltas
         .iter()
-        .flat_map(|event| {
-            BASE64
-                .decode(event["audio"].as_str().expect("audio"))
-                .expect("base64")
-        })
+        .flat_map(|event| base64::decode(event["audio"].as_str().expect("audio")).expect("base64"))
         .collect();
     assert_eq!(heard, whole.body);
 }
