@@ -1,6 +1,7 @@
 use super::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -24,7 +25,7 @@ async fn start(server: Server) -> Running {
     }
 }
 
-async fn connect(running: &Running, stream: bool) -> TcpStream {
+fn connect(running: &Running, stream: bool) -> TcpStream {
     let body = format!(
         "{{\"input\": \"Hello.\", \"response_format\": \"pcm\", \"stream\": {stream}, \"seed\": 7}}"
     );
@@ -33,17 +34,18 @@ async fn connect(running: &Running, stream: bool) -> TcpStream {
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut socket = TcpStream::connect(running.address)
-        .await
-        .expect("listening");
-    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut socket = TcpStream::connect(running.address).expect("listening");
+    socket.write_all(request.as_bytes()).expect("sent");
     socket
 }
 
 async fn rest_of(mut socket: TcpStream) -> String {
-    let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes).await.expect("read");
-    String::from_utf8_lossy(&bytes).into_owned()
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).expect("read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    reading.await.expect("no panic")
 }
 
 /// Waits for a blocking channel where it holds up no socket.
@@ -60,9 +62,7 @@ async fn heard(events: mpsc::Receiver<()>) -> mpsc::Receiver<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_is_chunked_and_ends_with_its_figures() {
     let running = start(server()).await;
-    let text = rest_of(connect(&running, true).await)
-        .await
-        .to_ascii_lowercase();
+    let text = rest_of(connect(&running, true)).await.to_ascii_lowercase();
     assert!(text.starts_with("http/1.1 200"), "{text}");
     assert!(text.contains("transfer-encoding: chunked"), "{text}");
     let (_, trailers) = text.rsplit_once("\r\n0\r\n").expect("a last chunk");
@@ -84,7 +84,7 @@ async fn a_client_that_hangs_up_stops_the_lane() {
             go: _gate,
         } = Gated::new(1);
         let running = start(server).await;
-        let socket = connect(&running, stream).await;
+        let socket = connect(&running, stream);
         heard(began).await;
         drop(socket);
         heard(stopped).await;
@@ -103,7 +103,7 @@ async fn a_stop_lets_the_request_in_hand_end_and_takes_no_other() {
     } = Gated::new(4);
     let closed = server.clone();
     let running = start(server).await;
-    let socket = connect(&running, false).await;
+    let socket = connect(&running, false);
     heard(began).await;
     running.stop.send(()).expect("serving");
     let refused = loop {
