@@ -96,7 +96,9 @@ async fn inference(
         .text("tts_text")
         .ok_or_else(|| ApiError::field("tts_text", "the field is missing"))?;
     let wish = Wish {
-        text: state.checked(text.to_owned())?,
+        text: state
+            .checked(text.to_owned())
+            .map_err(|error| error.renamed(&NAMES))?,
         voice: form.text("spk_id").map(str::to_owned),
         mode: Some(mode),
         instruction: form

@@ -69,7 +69,7 @@ pub(super) async fn speech(
         asked: asked.at,
         metrics: Arc::clone(&state.metrics),
     };
-    let wish = body.wish(&state)?;
+    let wish = body.wish(&state).map_err(|error| error.renamed(&NAMES))?;
     let segments = model
         .reader
         .segments(&wish)

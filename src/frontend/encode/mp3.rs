@@ -4,7 +4,7 @@ use super::super::error::FrontendError;
 use super::super::pcm;
 use super::{Encoder, refused};
 use mp3lame_encoder::{
-    Bitrate, Builder, Encoder as Lame, FlushNoGap, Mode, MonoPcm, Quality, max_required_buffer_size,
+    Bitrate, Builder, Encoder as Lame, FlushGap, Mode, MonoPcm, Quality, max_required_buffer_size,
 };
 
 /// An MP3 file of constant bit rate, so that it needs no header that knows its length.
@@ -49,7 +49,7 @@ impl Encoder for Mp3 {
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), FrontendError> {
         out.reserve(FLUSH_BYTES);
         self.lame
-            .flush_to_vec::<FlushNoGap>(out)
+            .flush_to_vec::<FlushGap>(out)
             .map(drop)
             .map_err(|error| refused("mp3")(Box::new(error)))
     }

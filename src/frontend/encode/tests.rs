@@ -50,11 +50,17 @@ fn names_lead_back_to_the_format() {
 }
 
 #[test]
-fn nothing_to_say_is_still_a_file() {
-    for &format in AudioFormat::ALL {
+fn a_format_with_a_header_has_it_even_where_nothing_is_said() {
+    for format in [AudioFormat::Wav, AudioFormat::Flac, AudioFormat::Opus] {
         let bytes = format.encode(&[], RATE).expect("encodes");
-        assert_eq!(bytes.is_empty(), format == AudioFormat::Pcm, "{format:?}");
+        assert!(!bytes.is_empty(), "{format:?}");
     }
+    assert!(
+        AudioFormat::Pcm
+            .encode(&[], RATE)
+            .expect("encodes")
+            .is_empty()
+    );
 }
 
 #[test]
