@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .map(|bundle| bundle.manifest().name.clone())
         .collect();
     let models = bundles
-        .into_iter()
+        .iter()
         .zip(0..)
         .map(|(bundle, lane)| open(lane, bundle, args, context))
         .collect::<Result<Vec<Model>, Failure>>()?;
@@ -123,8 +123,8 @@ fn bundles(args: &Args, context: &Context) -> Result<Vec<Bundle>, Failure> {
     Ok(bundles)
 }
 
-fn open(lane: u16, bundle: Bundle, args: &Args, context: &Context) -> Result<Model, Failure> {
-    let deployment = model::deployment(&bundle, &model::SPEAKING, &args.load, context)?;
+fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Model, Failure> {
+    let deployment = model::deployment(bundle, &model::SPEAKING, &args.load, context)?;
     let served = deployment.served.clone();
     let limits = Limits {
         places: args.limit_concurrency.get(),
@@ -133,7 +133,7 @@ fn open(lane: u16, bundle: Bundle, args: &Args, context: &Context) -> Result<Mod
     let scheduler = Scheduler::start(&name, opener(lane, bundle.clone(), deployment), limits)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     let frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
-    Ok(Model::new(&bundle, frontend, served, scheduler)?)
+    Ok(Model::new(bundle, frontend, served, scheduler)?)
 }
 
 fn opener(lane: u16, bundle: Bundle, deployment: Deployment) -> OpenSpeaker {

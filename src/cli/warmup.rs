@@ -9,6 +9,7 @@ use crate::deploy::WarmRun;
 use crate::ids::GraphId;
 use crate::tensor::Placement;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Run every graph at its opt shapes, here or in a running server
@@ -82,7 +83,7 @@ fn there(url: &str) -> Result<Report, Failure> {
     serde_json::from_str(&text).map_err(|error| failed(error.into()))
 }
 
-/// The message of an error in OpenAI's shape, or the text itself.
+/// The message of an error in `OpenAI`'s shape, or the text itself.
 fn said(text: &str) -> String {
     let body: Option<serde_json::Value> = serde_json::from_str(text).ok();
     let message = body
@@ -105,7 +106,7 @@ fn text_of(report: &Report) -> String {
                 format!("{:.2}", run.steady_ms),
             ]
         }));
-        text.push_str(&format!("{model}\n{}", table(&rows)));
+        write!(text, "{model}\n{}", table(&rows)).expect("a string takes all");
     }
     text
 }

@@ -55,7 +55,7 @@ pub enum WarmupError {
         shapes: String,
         /// What is missing.
         #[source]
-        source: SignatureError,
+        source: Box<SignatureError>,
     },
     /// A run failed.
     #[error("`{graph}` failed at the shapes `{shapes}`")]
@@ -66,7 +66,7 @@ pub enum WarmupError {
         shapes: String,
         /// Why.
         #[source]
-        source: RunError,
+        source: Box<RunError>,
     },
 }
 
@@ -128,13 +128,13 @@ impl Warmup {
             .map_err(|source| WarmupError::Shapes {
                 graph,
                 shapes: set.name.clone(),
-                source,
+                source: Box::new(source),
             })?;
         let mut time = || {
             run_once(graph, session, &inputs, &sizes).map_err(|source| WarmupError::Run {
                 graph,
                 shapes: set.name.clone(),
-                source,
+                source: Box::new(source),
             })
         };
         let first = time()?;

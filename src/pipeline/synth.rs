@@ -113,15 +113,15 @@ impl Synthesizer {
         self.speak_until(request, &|| false)
     }
 
-    /// Speaks a text unless `stop` comes first; it is asked before every piece of work, each decode step among them.
+    /// Speaks a text unless it is cancelled first; `cancelled` is asked before every piece of work, each decode step among them.
     ///
     /// # Errors
-    /// [`SpeechError::Stopped`] where it came, and any other [`SpeechError`]; the synthesiser can go on with the next
+    /// [`SpeechError::Stopped`] where it was, and any other [`SpeechError`]; the synthesiser can go on with the next
     /// request.
     pub fn speak_until(
         &mut self,
         request: &SpeechRequest,
-        stop: &dyn Fn() -> bool,
+        cancelled: &dyn Fn() -> bool,
     ) -> Result<Speech, SpeechError> {
         check_speed(request.speed)?;
         let voice = FlowVoice::new(request.mode, &request.voice, &self.manifest)?;
@@ -134,7 +134,7 @@ impl Synthesizer {
         let drawing = Drawing::new(llm, sampling, lengths, uniforms);
         let steps = self.flow.steps();
         let utterance = Utterance::new(prompt, drawing, Schedule::OneShot, steps);
-        self.drive(utterance, sound, stop)
+        self.drive(utterance, sound, cancelled)
     }
 
     /// Makes audio of speech tokens with the prompt of a voice; the language model does not run.
@@ -181,9 +181,9 @@ impl Synthesizer {
         &mut self,
         mut utterance: Utterance,
         mut sound: Sound<'_>,
-        stop: &dyn Fn() -> bool,
+        cancelled: &dyn Fn() -> bool,
     ) -> Result<Speech, SpeechError> {
-        let outcome = self.satisfy(&mut utterance, &mut sound, stop);
+        let outcome = self.satisfy(&mut utterance, &mut sound, cancelled);
         if let Some(slot) = sound.slot {
             self.llm.release(slot);
         }
@@ -209,10 +209,10 @@ impl Synthesizer {
         &mut self,
         utterance: &mut Utterance,
         sound: &mut Sound<'_>,
-        stop: &dyn Fn() -> bool,
+        cancelled: &dyn Fn() -> bool,
     ) -> Result<(), SpeechError> {
         while let Some(demand) = utterance.demand() {
-            if stop() {
+            if cancelled() {
                 return Err(SpeechError::Stopped);
             }
             let start = Instant::now();

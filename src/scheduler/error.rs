@@ -33,7 +33,7 @@ pub enum Refused {
 pub enum JobError {
     /// The pipeline gave up.
     #[error(transparent)]
-    Speech(#[from] SpeechError),
+    Speech(Box<SpeechError>),
     /// The lane could not be opened, or not be made warm.
     #[error("the model cannot speak")]
     Lane(#[source] Arc<SpeakerError>),
@@ -46,6 +46,12 @@ pub enum JobError {
     /// The lane ended before the request's turn.
     #[error("the server stopped before the end")]
     Stopped,
+}
+
+impl From<SpeechError> for JobError {
+    fn from(error: SpeechError) -> Self {
+        Self::Speech(Box::new(error))
+    }
 }
 
 impl Hint for Refused {

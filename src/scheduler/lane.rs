@@ -50,7 +50,7 @@ impl Lane {
         for segment in 0..job.segments.len() {
             match self.segment(job, segment) {
                 Ok(chunk) => job.send(Ok(chunk)),
-                Err(JobError::Speech(SpeechError::Stopped)) => {
+                Err(JobError::Speech(error)) if matches!(*error, SpeechError::Stopped) => {
                     tracing::debug!("the client has gone");
                     return;
                 }

@@ -68,7 +68,7 @@ const FIRST_GUESS: Duration = Duration::from_secs(1);
 /// How much of the average the latest request makes up: one part in this many.
 const AVERAGED: u32 = 8;
 /// A client is asked to come back within this.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 impl Queue {
     pub(super) fn new(limits: Limits) -> Self {

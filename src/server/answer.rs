@@ -176,7 +176,7 @@ impl Writer {
             self.account.add(&chunk);
             let bytes;
             (encoder, bytes) = match encode(encoder, chunk.pcm).await {
-                Ok(encoded) => encoded,
+                Ok(done) => done,
                 Err(error) => return self.fail(&ApiError::from(&error)).await,
             };
             if self.audio(bytes).await.is_err() {

@@ -1,4 +1,4 @@
-//! What a client hears when a request fails: one error, rendered as OpenAI's API does, or as CosyVoice's.
+//! What a client hears when a request fails: one error, rendered as `OpenAI`'s API does, or as CosyVoice's.
 
 use super::reading::ReadError;
 use crate::frontend::FrontendError;
@@ -32,7 +32,11 @@ pub(super) struct OpenAiError(pub(super) ApiError);
 pub(super) struct CosyVoiceError(pub(super) ApiError);
 
 impl ApiError {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl std::fmt::Display,
+    ) -> Self {
         Self {
             status,
             code,
@@ -43,7 +47,7 @@ impl ApiError {
     }
 
     /// A field that cannot be used.
-    pub(super) fn field(field: &'static str, message: impl ToString) -> Self {
+    pub(super) fn field(field: &'static str, message: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).of_field(field)
     }
 
@@ -79,7 +83,7 @@ impl ApiError {
         Self::new(status, code, told(error))
     }
 
-    /// OpenAI's class of the error.
+    /// `OpenAI`'s class of the error.
     fn kind(&self) -> &'static str {
         match self.status {
             StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
@@ -169,7 +173,7 @@ impl From<Refused> for ApiError {
 impl From<JobError> for ApiError {
     fn from(error: JobError) -> Self {
         match &error {
-            JobError::Speech(source) => source.into(),
+            JobError::Speech(source) => source.as_ref().into(),
             JobError::Lane(_) | JobError::Stopped => {
                 Self::of(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error)
             }

@@ -109,7 +109,7 @@ impl Metrics {
         self.rtf.get_or_create(&label).observe(rtf);
     }
 
-    /// Everything, in the OpenMetrics text format.
+    /// Everything, in the `OpenMetrics` text format.
     pub(super) fn render(&self, models: &[Model]) -> String {
         for model in models {
             let label = OfModel {

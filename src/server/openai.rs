@@ -1,4 +1,4 @@
-//! OpenAI's speech API.
+//! `OpenAI`'s speech API.
 
 use super::State;
 use super::answer::{self, Answer, Delivery};
