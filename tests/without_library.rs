@@ -24,6 +24,7 @@ fn every_call_names_every_candidate() {
             roots: vec![missing.clone(), root.path().to_owned()],
             ..SearchPath::default()
         },
+        ..BackendSettings::default()
     });
     let model = Path::new("none.onnx");
     let options = LoadOptions {

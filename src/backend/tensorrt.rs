@@ -148,7 +148,7 @@ impl Backend for TensorRt {
         } else {
             HardwareCompatibility::Exact
         };
-        let build = BuildRequest {
+        let wanted = BuildRequest {
             onnx: &onnx,
             onnx_path: Some(&path),
             profiles: request.shapes,
@@ -167,7 +167,7 @@ impl Backend for TensorRt {
         let phases = Phases::default();
         let listen = |event: ProgressEvent<'_>| phases.hear(event, progress);
         let built = library
-            .build(&build, &listen)
+            .build(&wanted, &listen)
             .map_err(|error| self.explain(error, request))?;
         write(request.engine, &built.plan)?;
         if let (Some(path), Some(timings)) = (timing_cache, &built.timing_cache) {

@@ -186,7 +186,7 @@ pub enum SineKind {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerSpec {
-    /// Tokenizer in the Hugging Face format.
+    /// Tokenizer in the Hugging Face format, or `*.tiktoken`: Whisper's vocabulary.
     pub file: BundlePath,
     /// Id of `<|endofprompt|>`; `None` where the vocabulary has none.
     #[serde(default)]

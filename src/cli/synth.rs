@@ -7,9 +7,11 @@ use super::printer::{self, Printer, table};
 use crate::backend::{Lane, LoadOptions};
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::{DeployRequest, Deployment, Served, deploy};
-use crate::frontend::{TextTokenizer, text, wav};
+use crate::frontend::text::{Splitting, TextFrontend, text_from_bytes};
+use crate::frontend::{TextTokenizer, wav};
 use crate::ids::{GraphId, Mode, Tier};
 use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer, check_speed};
+use crate::setup::text_graphs;
 use crate::tensor::Placement;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -101,20 +103,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let bundle = model::bundle(args.bundle.as_deref(), context)?;
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
+    let text_frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
     let deployment = loaded(args, context, &bundle)?;
     let mut synthesizer =
         Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
     let load = start.elapsed();
 
     let front_end = Instant::now();
-    let segments = text::segments(&text);
-    if segments.is_empty() {
+    let segments = text_frontend.segments(&text, &tokenizer, &Splitting::default())?;
+    if text.is_empty() || segments.is_empty() {
         return Err(Failure::usage(anyhow::anyhow!(
             "there is nothing to say in the text"
         )));
     }
     let prompt_text_ids = match (args.mode, &voice.transcript) {
-        (Mode::ZeroShot, Some(transcript)) => tokenizer.encode(transcript)?,
+        (Mode::ZeroShot, Some(transcript)) => {
+            tokenizer.encode(&text_frontend.unsplit(transcript))?
+        }
         _ => Vec::new(),
     };
     let text_ids = segments
@@ -176,14 +181,11 @@ fn said_text(args: &Args) -> Result<String, Failure> {
             Failure::message(Exit::Usage, what).with_hint("split the text over several files")
         );
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Failure::usage(anyhow::anyhow!(
-            "{} is not UTF-8 (byte {at})",
-            path.display()
-        ))
-        .with_hint("iconv -t UTF-8 converts it")
-    })
+    let text = text_from_bytes(&bytes).map_err(|error| {
+        Failure::usage(anyhow::Error::from(error).context(format!("cannot use {}", path.display())))
+            .with_hint("iconv -t UTF-8 converts it")
+    })?;
+    Ok(text.to_owned())
 }
 
 fn parse_speed(text: &str) -> Result<f32, String> {

@@ -1,5 +1,6 @@
 //! What can go wrong between a user's files and the model.
 
+use super::text::TransducerError;
 use crate::hint::{Class, Hint};
 use std::borrow::Cow;
 use std::io;
@@ -27,7 +28,7 @@ pub enum FrontendError {
         max_bytes: u64,
     },
     /// The tokenizer's file is no tokenizer.
-    #[error("{} is not a tokenizer in the Hugging Face format", path.display())]
+    #[error("{} is not a tokenizer in the Hugging Face or tiktoken format", path.display())]
     Tokenizer {
         /// The file.
         path: PathBuf,
@@ -49,6 +50,30 @@ pub enum FrontendError {
     IdTooLarge {
         /// The id.
         id: u32,
+    },
+    /// A text is not UTF-8.
+    #[error("the text is not UTF-8: byte {offset} fits no character")]
+    NotUtf8 {
+        /// Place of the first byte that fits none.
+        offset: usize,
+    },
+    /// A graph of the text normalisation cannot be read.
+    #[error("cannot read the text normalisation graph {}", path.display())]
+    ReadGraph {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A graph of the text normalisation is damaged.
+    #[error("{} is not a text normalisation graph", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TransducerError,
     },
     /// Audio cannot be written.
     #[error("cannot write audio")]
@@ -88,6 +113,10 @@ impl Hint for FrontendError {
                 "copy the bundle again, or export it again: cvtrt export --model-dir DIR --out DIR"
                     .into(),
             ),
+            Self::ReadGraph { path, .. } | Self::Graph { path, .. } => {
+                Some(format!("delete {} and run `cvtrt setup`", path.display()).into())
+            }
+            Self::NotUtf8 { .. } => Some("save the text as UTF-8".into()),
             Self::TooLong { .. } => Some("split the text over several files".into()),
             _ => None,
         }
@@ -98,9 +127,12 @@ impl Hint for FrontendError {
             Self::ReadTokenizer { .. }
             | Self::TokenizerTooLarge { .. }
             | Self::Tokenizer { .. }
+            | Self::NotUtf8 { .. }
             | Self::SampleRate { .. }
             | Self::TooLong { .. } => Class::Input,
-            Self::Encode { .. }
+            Self::ReadGraph { .. }
+            | Self::Graph { .. }
+            | Self::Encode { .. }
             | Self::IdTooLarge { .. }
             | Self::WriteAudio(_)
             | Self::Length { .. } => Class::Failed,

@@ -1,12 +1,13 @@
-//! Putting one wheel's libraries in place.
+//! Putting one wheel's files in place.
 
-use super::{Kind, Member, SetupError, Wheel, adopt, pip};
+use super::wheels::WETEXT;
+use super::{Kind, SetupError, Wheel, adopt, pip};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A library set that is in place.
+/// A set of files that is in place.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Installed {
     /// What it is.
@@ -15,15 +16,15 @@ pub struct Installed {
     pub package: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// The folder with its libraries.
+    /// The folder with its files.
     pub folder: PathBuf,
     /// How it got there.
     pub origin: Origin,
-    /// Bytes of its libraries.
+    /// Bytes of its files.
     pub bytes: u64,
 }
 
-/// How a library set came to be in its place.
+/// How a set of files came to be in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
@@ -35,7 +36,7 @@ pub enum Origin {
     Unpacked,
 }
 
-/// Puts a wheel's libraries into `root`, unless they are there or installed already.
+/// Puts a wheel's files into `root`, unless they are there or installed already.
 ///
 /// `from`: a folder of wheels to use instead of pip's download.
 ///
@@ -64,10 +65,8 @@ pub fn install(wheel: &Wheel, root: &Path, from: Option<&Path>) -> Result<Instal
     unpack(wheel, &archive, &unpacked)?;
     create(&folder)?;
     for member in wheel.members {
-        let (source, target) = (
-            unpacked.join(member.file_name()),
-            folder.join(member.file_name()),
-        );
+        let (source, target) = (unpacked.join(member), folder.join(member));
+        create_parent(&target)?;
         fs::rename(&source, &target).map_err(|source| SetupError::File {
             path: target,
             source,
@@ -75,6 +74,16 @@ pub fn install(wheel: &Wheel, root: &Path, from: Option<&Path>) -> Result<Instal
     }
     let bytes = complete(wheel, &folder).unwrap_or(0);
     Ok(report(wheel, folder, Origin::Unpacked, bytes))
+}
+
+/// The folder of the text normalisation graphs: what `install` put below `root` or would adopt, else where it would put
+/// them.
+pub fn text_graphs(root: &Path) -> PathBuf {
+    let folder = root.join(WETEXT.kind.folder());
+    if complete(&WETEXT, &folder).is_some() {
+        return folder;
+    }
+    adopted(&WETEXT).map_or(folder, |(folder, _)| folder)
 }
 
 fn report(wheel: &Wheel, folder: PathBuf, origin: Origin, bytes: u64) -> Installed {
@@ -88,10 +97,10 @@ fn report(wheel: &Wheel, folder: PathBuf, origin: Origin, bytes: u64) -> Install
     }
 }
 
-/// Bytes of the libraries, where all of them are in `folder`.
+/// Bytes of the files, where all of them are in `folder`.
 fn complete(wheel: &Wheel, folder: &Path) -> Option<u64> {
-    let size = |member: &Member| {
-        fs::metadata(folder.join(member.file_name()))
+    let size = |member: &&str| {
+        fs::metadata(folder.join(member))
             .ok()
             .filter(fs::Metadata::is_file)
             .map(|data| data.len())
@@ -108,7 +117,7 @@ fn adopted(wheel: &Wheel) -> Option<(PathBuf, u64)> {
     let site = adopt::site_packages()
         .into_iter()
         .find(|site| site.join(&info).is_dir())?;
-    let folder = site.join(Path::new(wheel.members.first()?.path).parent()?);
+    let folder = site.join(wheel.base);
     let bytes = complete(wheel, &folder)?;
     Some((folder, bytes))
 }
@@ -146,12 +155,14 @@ fn unpack(wheel: &Wheel, archive: &Path, folder: &Path) -> Result<(), SetupError
     };
     let mut zip = zip::ZipArchive::new(File::open(archive).map_err(failed)?).map_err(unreadable)?;
     for member in wheel.members {
+        let inside = wheel.archive_path(member);
         let missing = || SetupError::Member {
             path: archive.to_owned(),
-            member: member.path.to_owned(),
+            member: inside.clone(),
         };
-        let mut entry = zip.by_name(member.path).map_err(|_| missing())?;
-        let target = folder.join(member.file_name());
+        let mut entry = zip.by_name(&inside).map_err(|_| missing())?;
+        let target = folder.join(member);
+        create_parent(&target)?;
         let write = |source| SetupError::File {
             path: target.clone(),
             source,
@@ -161,6 +172,10 @@ fn unpack(wheel: &Wheel, archive: &Path, folder: &Path) -> Result<(), SetupError
         file.sync_all().map_err(write)?;
     }
     Ok(())
+}
+
+fn create_parent(file: &Path) -> Result<(), SetupError> {
+    file.parent().map_or(Ok(()), create)
 }
 
 fn create(folder: &Path) -> Result<(), SetupError> {
@@ -198,9 +213,6 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    const MEMBERS: &[Member] = &[Member {
-        path: "pkg/libx.so.1",
-    }];
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     fn wheel(sha256: &'static str) -> Wheel {
@@ -210,7 +222,8 @@ mod tests {
             version: "1.0",
             tags: &[],
             sha256,
-            members: MEMBERS,
+            base: "pkg",
+            members: &["sub/libx.so.1"],
         }
     }
 
@@ -235,7 +248,7 @@ mod tests {
             tempfile::tempdir().expect("root"),
             tempfile::tempdir().expect("from"),
         );
-        let wheel = wheel(digest_of(&write_wheel(from.path(), "pkg/libx.so.1")));
+        let wheel = wheel(digest_of(&write_wheel(from.path(), "pkg/sub/libx.so.1")));
         let first = install(&wheel, root.path(), Some(from.path())).expect("first");
         assert_eq!((first.origin, first.bytes), (Origin::Unpacked, 7));
         let second = install(&wheel, root.path(), Some(from.path())).expect("second");
@@ -246,6 +259,20 @@ mod tests {
             1,
             "nothing but the library folder is left: {left:?}"
         );
+        let file = root.path().join("onnxruntime/sub/libx.so.1");
+        assert_eq!(fs::read(file).expect("unpacked"), b"library");
+    }
+
+    #[test]
+    fn text_graphs_are_looked_for_where_they_are_installed() {
+        let root = tempfile::tempdir().expect("root");
+        let own = root.path().join("wetext");
+        for member in WETEXT.members {
+            let file = own.join(member);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("folder");
+            fs::write(file, "graph").expect("file");
+        }
+        assert_eq!(text_graphs(root.path()), own);
     }
 
     #[test]
@@ -254,7 +281,7 @@ mod tests {
             tempfile::tempdir().expect("root"),
             tempfile::tempdir().expect("from"),
         );
-        write_wheel(from.path(), "pkg/libx.so.1");
+        write_wheel(from.path(), "pkg/sub/libx.so.1");
         let error =
             install(&wheel(EMPTY), root.path(), Some(from.path())).expect_err("another digest");
         assert!(matches!(error, SetupError::Digest { .. }), "{error}");

@@ -1,6 +1,6 @@
-//! Run-time libraries from wheels into one folder: which, from where, and putting them in place.
+//! Run-time libraries and text graphs from wheels into one folder: which, from where, and putting them in place.
 //!
-//! The libraries are plain shared objects; the wheel is only their container, and nothing of Python is used afterwards.
+//! They are plain files; the wheel is only their container, and nothing of Python is used afterwards.
 //! pip fetches the wheels, with the user's own configuration.
 
 mod adopt;
@@ -9,8 +9,8 @@ mod pip;
 mod wheels;
 
 pub use adopt::{library_roots, site_packages};
-pub use install::{Installed, Origin, install};
-pub use wheels::{Kind, Member, Wheel, wheels};
+pub use install::{Installed, Origin, install, text_graphs};
+pub use wheels::{Kind, Wheel, wheels};
 
 use crate::hint::{Class, Hint};
 use std::borrow::Cow;
@@ -59,12 +59,12 @@ pub enum SetupError {
         /// What was found.
         found: String,
     },
-    /// The wheel lacks a library.
+    /// The wheel lacks a file.
     #[error("{} holds no `{member}`", path.display())]
     Member {
         /// The wheel.
         path: PathBuf,
-        /// The library looked for.
+        /// The file looked for.
         member: String,
     },
     /// The wheel is no readable archive.

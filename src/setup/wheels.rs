@@ -15,9 +15,11 @@ pub enum Kind {
     TensorRtRtx,
     /// CUDA libraries that the CUDA provider needs.
     Cuda,
+    /// Graphs that spell out numbers, dates and symbols.
+    Wetext,
 }
 
-/// One wheel and the libraries taken out of it.
+/// One wheel and the files taken out of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Wheel {
     /// What it brings.
@@ -30,39 +32,35 @@ pub struct Wheel {
     pub tags: &'static [&'static str],
     /// SHA-256 of the wheel, in hex.
     pub sha256: &'static str,
-    /// The libraries.
-    pub members: &'static [Member],
-}
-
-/// A library inside a wheel.
-#[derive(Debug, Clone, Copy)]
-pub struct Member {
-    /// Its path in the archive.
-    pub path: &'static str,
+    /// The folder in the archive whose files are taken.
+    pub base: &'static str,
+    /// The files, below `base` in the archive and below the kind's folder once unpacked.
+    pub members: &'static [&'static str],
 }
 
 impl Kind {
-    /// The folder its libraries go to, below the run-time folder.
+    /// The folder its files go to, below the run-time folder.
     pub const fn folder(self) -> &'static str {
         match self {
             Self::OnnxRuntime => "onnxruntime",
             Self::OnnxRuntimeGpu => "onnxruntime_gpu",
             Self::TensorRtRtx => "tensorrt_rtx",
             Self::Cuda => "cuda",
+            Self::Wetext => "wetext",
         }
     }
 }
 
-impl Member {
-    /// The last part of its path.
-    pub fn file_name(&self) -> &'static str {
-        self.path.rsplit('/').next().unwrap_or(self.path)
+impl Wheel {
+    /// A member's path in the archive.
+    pub fn archive_path(&self, member: &str) -> String {
+        format!("{}/{member}", self.base)
     }
 }
 
 /// The wheels to install: for the processor alone, or for the GPU whose driver is given.
 pub fn wheels(driver: Option<&Driver>) -> Vec<Wheel> {
-    let mut wheels = vec![ONNX_RUNTIME];
+    let mut wheels = vec![ONNX_RUNTIME, WETEXT];
     match driver {
         Some(driver) if driver.cuda_version >= 13_000 => {
             wheels.extend([
@@ -100,9 +98,8 @@ const ONNX_RUNTIME: Wheel = Wheel {
     version: "1.31.1",
     tags: PYTHON_311,
     sha256: "5752bd508126ae7c49894d3b9d2e83f0c3d487319246d04c444b393308d7ad7f",
-    members: &[Member {
-        path: "onnxruntime/capi/libonnxruntime.so.1.31.1",
-    }],
+    base: "onnxruntime/capi",
+    members: &["libonnxruntime.so.1.31.1"],
 };
 
 const ONNX_RUNTIME_GPU: Wheel = Wheel {
@@ -111,27 +108,13 @@ const ONNX_RUNTIME_GPU: Wheel = Wheel {
     version: "1.31.1",
     tags: PYTHON_311,
     sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+    base: "onnxruntime/capi",
     members: &[
-        Member {
-            path: "onnxruntime/capi/libonnxruntime.so.1.31.1",
-        },
-        Member {
-            path: "onnxruntime/capi/libonnxruntime_providers_shared.so",
-        },
-        Member {
-            path: "onnxruntime/capi/libonnxruntime_providers_cuda.so",
-        },
+        "libonnxruntime.so.1.31.1",
+        "libonnxruntime_providers_shared.so",
+        "libonnxruntime_providers_cuda.so",
     ],
 };
-
-const RTX_MEMBERS: &[Member] = &[
-    Member {
-        path: "tensorrt_rtx_libs/libtensorrt_rtx.so.1",
-    },
-    Member {
-        path: "tensorrt_rtx_libs/libtensorrt_onnxparser_rtx.so.1",
-    },
-];
 
 const TENSORRT_RTX: Wheel = Wheel {
     kind: Kind::TensorRtRtx,
@@ -139,7 +122,8 @@ const TENSORRT_RTX: Wheel = Wheel {
     version: "1.7.1.116",
     tags: ANY_PYTHON,
     sha256: "e3fd45fed001240d63304e77a2d4006319b839994237cb294b6e7ad72acaabcd",
-    members: RTX_MEMBERS,
+    base: "tensorrt_rtx_libs",
+    members: &["libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1"],
 };
 
 const TENSORRT_RTX_CUDA_12: Wheel = Wheel {
@@ -154,23 +138,15 @@ const CUDA_RUNTIME: Wheel = Wheel {
     version: "13.5.37",
     tags: ANY_PYTHON,
     sha256: "df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d",
-    members: &[Member {
-        path: "nvidia/cu13/lib/libcudart.so.13",
-    }],
+    base: "nvidia/cu13/lib",
+    members: &["libcudart.so.13"],
 };
 
 const CUBLAS: Wheel = Wheel {
     package: "nvidia-cublas",
     version: "13.10.0.20",
     sha256: "dcc6d63884c53d07e267ce7e6feac17b2538cebaafec5db865736c3e28e4dc84",
-    members: &[
-        Member {
-            path: "nvidia/cu13/lib/libcublasLt.so.13",
-        },
-        Member {
-            path: "nvidia/cu13/lib/libcublas.so.13",
-        },
-    ],
+    members: &["libcublasLt.so.13", "libcublas.so.13"],
     ..CUDA_RUNTIME
 };
 
@@ -178,9 +154,7 @@ const CURAND: Wheel = Wheel {
     package: "nvidia-curand",
     version: "10.4.5.25",
     sha256: "22bb226a857e5888fe6b54ae465fc4371296bcff13a35f79e19691bcf454f529",
-    members: &[Member {
-        path: "nvidia/cu13/lib/libcurand.so.10",
-    }],
+    members: &["libcurand.so.10"],
     ..CUDA_RUNTIME
 };
 
@@ -188,9 +162,7 @@ const CUFFT: Wheel = Wheel {
     package: "nvidia-cufft",
     version: "12.5.0.14",
     sha256: "b8be26837a5abad2b5b74f3e92dd29f622a42934b355be0961a48712cbba23ad",
-    members: &[Member {
-        path: "nvidia/cu13/lib/libcufft.so.12",
-    }],
+    members: &["libcufft.so.12"],
     ..CUDA_RUNTIME
 };
 
@@ -198,31 +170,32 @@ const CUDNN: Wheel = Wheel {
     package: "nvidia-cudnn-cu13",
     version: "9.28.0.42",
     sha256: "7358353c75bb121a58e5f7712fe6d588883dc1df8ba00f428237e44e97543c4d",
+    base: "nvidia/cudnn/lib",
     members: &[
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_graph.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_ops.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_cnn.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_adv.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_heuristic.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_engines_precompiled.so.9",
-        },
-        Member {
-            path: "nvidia/cudnn/lib/libcudnn_engines_runtime_compiled.so.9",
-        },
+        "libcudnn.so.9",
+        "libcudnn_graph.so.9",
+        "libcudnn_ops.so.9",
+        "libcudnn_cnn.so.9",
+        "libcudnn_adv.so.9",
+        "libcudnn_heuristic.so.9",
+        "libcudnn_engines_precompiled.so.9",
+        "libcudnn_engines_runtime_compiled.so.9",
     ],
     ..CUDA_RUNTIME
+};
+
+/// The graphs of later versions expect another search for the reading.
+pub(super) const WETEXT: Wheel = Wheel {
+    kind: Kind::Wetext,
+    package: "wetext",
+    version: "0.0.9",
+    tags: ANY_PYTHON,
+    sha256: "effa5565c0bacfaed0684ed667f60fd0b59fe076c08b4600ad5d8473923802d9",
+    base: "wetext/fsts",
+    members: &[
+        "zh/tn/tagger.fst",
+        "zh/tn/verbalizer.fst",
+        "en/tn/tagger.fst",
+        "en/tn/verbalizer.fst",
+    ],
 };

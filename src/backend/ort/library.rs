@@ -257,6 +257,16 @@ pub(super) fn probe_loadable(name: &str) -> Result<(), String> {
     opened.map(drop).map_err(|error| loader_words(&error))
 }
 
+/// Opens a library for the life of the process, so that others find it under its name; the loader's words on failure.
+pub(super) fn keep_open(path: &Path) -> Result<(), String> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: one of the vendor's CUDA libraries, which the CUDA provider would load itself where it is on the path.
+    let opened = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    opened
+        .map(std::mem::forget)
+        .map_err(|error| loader_words(&error))
+}
+
 fn refusal(error: &LoadDynamicError) -> Fault {
     match error {
         LoadDynamicError::Dlopen { error, .. } => Fault::new(loader_words(error)),

@@ -1,5 +1,7 @@
 //! Text to ids.
 
+mod whisper;
+
 use super::error::FrontendError;
 use std::fmt;
 use std::fs::File;
@@ -8,9 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-/// A byte-level BPE tokenizer in the Hugging Face format.
+/// A byte-level BPE tokenizer.
 ///
-/// Special tokens in the text (`<|endofprompt|>`, `[breath]`) become their ids; none is added around it.
+/// Special tokens in the text (`<|endofprompt|>`, `[breath]`) become their ids; none is added around it. Those of
+/// Whisper's vocabulary (v1) are its own: `<|en|>` is one, `<|endofprompt|>` is ordinary text.
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
 }
@@ -19,7 +22,7 @@ pub struct TextTokenizer {
 const MAX_FILE_BYTES: u64 = 128 << 20;
 
 impl TextTokenizer {
-    /// Loads a tokenizer.
+    /// Loads a tokenizer: Whisper's vocabulary from `*.tiktoken`, the Hugging Face format from any other file.
     ///
     /// # Errors
     /// [`FrontendError::ReadTokenizer`] when the file cannot be read, [`FrontendError::Tokenizer`] when it is no
@@ -29,19 +32,26 @@ impl TextTokenizer {
             path: path.to_owned(),
             source,
         };
-        let mut json = Vec::new();
+        let mut bytes = Vec::new();
         File::open(path)
             .map_err(read)?
             .take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut json)
+            .read_to_end(&mut bytes)
             .map_err(read)?;
-        if json.len() as u64 > MAX_FILE_BYTES {
+        if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(FrontendError::TokenizerTooLarge {
                 path: path.to_owned(),
                 max_bytes: MAX_FILE_BYTES,
             });
         }
-        Self::from_bytes(&json).map_err(|source| FrontendError::Tokenizer {
+        let tokenizer = match path.extension() {
+            Some(extension) if extension == "tiktoken" => {
+                guarded(|| whisper::tokenizer_from_ranks(&bytes))
+                    .map(|tokenizer| Self { tokenizer })
+            }
+            _ => Self::from_bytes(&bytes),
+        };
+        tokenizer.map_err(|source| FrontendError::Tokenizer {
             path: path.to_owned(),
             source,
         })
