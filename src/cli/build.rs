@@ -75,7 +75,7 @@ pub(super) struct Args {
     /// Engines that later GPU generations run
     #[arg(long)]
     hardware_compatible: bool,
-    /// GPUs to build for where there is none: sm_86,sm_120
+    /// GPUs to build for where there is none: `sm_86,sm_120`
     #[arg(long, value_name = "SM", value_delimiter = ',')]
     target: Vec<ComputeCapability>,
     /// Only say what would be done

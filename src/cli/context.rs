@@ -45,8 +45,7 @@ impl Origin {
 
     /// Gives the command line its variables and the file's defaults.
     pub(super) fn apply(&self, command: Command) -> Result<Command, Failure> {
-        let mut command = config::with_variables(command);
-        command.build();
+        let command = config::with_variables(command);
         match &self.file {
             Some(file) => Ok(config::with_file(command, file)?),
             None => Ok(command),

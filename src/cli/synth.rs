@@ -349,8 +349,11 @@ fn text_of(report: &Report) -> String {
     text
 }
 
+/// Takes one stage's time out of a speech's.
+type Pick = fn(&Speech) -> StageTime;
+
 fn stage_table(report: &Report) -> String {
-    let sum = |pick: fn(&Speech) -> StageTime| {
+    let sum = |pick: Pick| {
         report.segments.iter().map(pick).fold(
             (Duration::ZERO, Duration::ZERO, 0),
             |(wall, inside, runs), stage| {
@@ -362,7 +365,7 @@ fn stage_table(report: &Report) -> String {
             },
         )
     };
-    let stages: [(&str, fn(&Speech) -> StageTime); 6] = [
+    let stages: [(&str, Pick); 6] = [
         ("prefill", |speech| speech.times.prefill),
         ("decode", |speech| speech.times.decode),
         ("encode", |speech| speech.times.encode),
