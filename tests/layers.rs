@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "backend", "bundle", "cache", "compare", "hint", "ids", "onnx", "profile", "tensor",
         ],
     ),
-    ("frontend", &["hint"]),
+    ("frontend", &["bundle", "hint", "ids", "tensor"]),
     ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
         "deploy",

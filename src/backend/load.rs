@@ -1,6 +1,6 @@
 //! The load half: artifacts, options, what a backend can do here, errors.
 
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, Precision};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,10 @@ impl Hint for Unavailable {
             }
         })
     }
+
+    fn class(&self) -> Class {
+        Class::Unavailable
+    }
 }
 
 /// Why an artifact was not loaded.
@@ -138,6 +142,17 @@ impl Hint for LoadError {
             }
             Self::Signature { .. } => Some("export the model again with `cvtrt export`".into()),
             Self::File { .. } => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Unavailable(unavailable) => unavailable.class(),
+            Self::Unsupported { .. }
+            | Self::Refused { .. }
+            | Self::Signature { .. }
+            | Self::File { .. } => Class::Input,
+            Self::OutOfMemory { .. } => Class::Failed,
         }
     }
 }

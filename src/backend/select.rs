@@ -1,7 +1,7 @@
 //! Walks a chain to the first backend that loads.
 
 use super::{Artifact, Backends, CompiledGraph, LoadError, LoadOptions};
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use crate::ids::BackendId;
 use crate::profile::{Chain, Fallback};
 use std::borrow::Cow;
@@ -108,12 +108,25 @@ impl Hint for PassedOver {
             LinkError::Load(error) => error.hint(),
         }
     }
+
+    fn class(&self) -> Class {
+        match &self.reason {
+            LinkError::NoArtifact => Class::Unavailable,
+            LinkError::Load(error) => error.class(),
+        }
+    }
 }
 
 impl Hint for NoBackend {
     /// The last link is the one least asked of, so its fix is the nearest.
     fn hint(&self) -> Option<Cow<'static, str>> {
         self.passed_over.last().and_then(Hint::hint)
+    }
+
+    fn class(&self) -> Class {
+        self.passed_over
+            .last()
+            .map_or(Class::Unavailable, Hint::class)
     }
 }
 

@@ -248,6 +248,9 @@ impl JobError {
             | Self::Compile(CompileError::Unavailable(_) | CompileError::Precision { .. })
             | Self::Load(LoadError::Unavailable(_)) => FailureKind::Unavailable,
             Self::Compile(CompileError::Option { .. }) | Self::Shapes { .. } => FailureKind::Input,
+            Self::Onnx(_) | Self::Load(LoadError::Refused { .. } | LoadError::Signature { .. }) => {
+                FailureKind::Input
+            }
             Self::Differs(_) => FailureKind::Unverified,
             _ => FailureKind::Failed,
         }

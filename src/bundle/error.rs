@@ -148,10 +148,7 @@ impl Hint for BundleError {
     }
 
     fn class(&self) -> Class {
-        match self {
-            Self::Content { .. } => Class::Unverified,
-            _ => Class::Input,
-        }
+        Class::Input
     }
 }
 

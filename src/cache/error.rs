@@ -1,7 +1,7 @@
 //! Failures of the cache.
 
 use super::EngineKey;
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use crate::ids::Digest;
 use std::borrow::Cow;
 use std::io::{self, ErrorKind};
@@ -145,9 +145,27 @@ impl Hint for CacheError {
         match self {
             Self::DiskFull { .. } => Some("cvtrt engines gc --max-size 10GB frees space".into()),
             Self::ReadOnly { .. } => {
-                Some("make the folder writable, or name another one with --engines DIR".into())
+                Some("make the folder writable, or name another one with --engines-dir DIR".into())
+            }
+            Self::File { source, .. } if is_no_folder(source) => {
+                Some("name a folder with --engines-dir DIR".into())
             }
             Self::File { .. } | Self::NoEngine { .. } => None,
         }
     }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::File { source, .. } if is_no_folder(source) => Class::Input,
+            _ => Class::Failed,
+        }
+    }
+}
+
+/// Whether a file is in the place of the cache's folder, which only a wrong setting does.
+fn is_no_folder(source: &io::Error) -> bool {
+    matches!(
+        source.kind(),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists
+    )
 }

@@ -75,14 +75,14 @@ pub(super) struct Args {
     /// Engines that later GPU generations run
     #[arg(long)]
     hardware_compatible: bool,
-    /// GPUs to build for where there is none: sm_86,sm_120
+    /// GPUs to build for where there is none: `sm_86,sm_120`
     #[arg(long, value_name = "SM", value_delimiter = ',')]
     target: Vec<ComputeCapability>,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
     /// Longest time one graph may take to compile, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     build_timeout: u64,
 }
 
@@ -139,7 +139,7 @@ fn execute(
         compile: Duration::from_secs(args.build_timeout),
         ..Deadlines::default()
     };
-    let mut progress = BuildProgress::new();
+    let mut progress = BuildProgress::new(context.quiet());
     Ok(build::execute(
         plan,
         request,
@@ -168,7 +168,7 @@ impl Args {
             name => name
                 .parse()
                 .map(Some)
-                .map_err(|error| Failure::usage(anyhow::Error::from(error).context("--backend"))),
+                .map_err(|error| Failure::message(Exit::Usage, format!("--backend: {error}"))),
         }
     }
 
@@ -183,9 +183,7 @@ impl Args {
             .collect();
         match expanded {
             Ok(graphs) => Ok(Scope::Named(graphs.concat())),
-            Err(error) => Err(Failure::usage(
-                anyhow::Error::from(error).context("--graphs"),
-            )),
+            Err(error) => Err(Failure::message(Exit::Usage, format!("--graphs: {error}"))),
         }
     }
 
@@ -249,13 +247,11 @@ fn plan_text(plan: &Plan) -> String {
         ]
     });
     let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    for planned in &plan.graphs {
-        text.push_str(&remarks(
-            planned.graph,
-            &planned.passed_over,
-            &planned.notes,
-        ));
-    }
+    let remarks = plan.graphs.iter().map(|planned| {
+        let remarks = passed_over(&planned.passed_over).chain(planned.notes.clone());
+        (planned.graph, remarks.collect())
+    });
+    text.push_str(&remarks_text(&remarks.collect::<Vec<_>>()));
     text
 }
 
@@ -288,23 +284,49 @@ fn built_text(built: &[Built]) -> String {
         ]
     });
     let mut text = table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    for row in built {
-        text.push_str(&remarks(row.graph, &row.passed_over, &row.notes));
-        if let Verification::NotRunHere { reason } | Verification::Incomparable { reason } =
-            &row.verification
-        {
-            text.push_str(&format!("{}: not verified: {reason}\n", row.graph));
-        }
-    }
+    let remarks = built.iter().map(|row| {
+        let said = passed_over(&row.passed_over).chain(row.notes.clone());
+        (row.graph, said.chain(not_verified(row)).collect())
+    });
+    text.push_str(&remarks_text(&remarks.collect::<Vec<_>>()));
     text
 }
 
-fn remarks(graph: GraphId, passed_over: &[build::PassedOver], notes: &[String]) -> String {
-    let passed = passed_over
+fn passed_over(links: &[build::PassedOver]) -> impl Iterator<Item = String> {
+    links.iter().map(|link| format!("passed over {link}"))
+}
+
+/// Why a row has no error, where no note says so.
+fn not_verified(row: &Built) -> Option<String> {
+    let (Verification::NotRunHere { reason } | Verification::Incomparable { reason }) =
+        &row.verification
+    else {
+        return None;
+    };
+    let is_said = row.notes.iter().any(|note| note.contains(reason.as_str()));
+    (!is_said).then(|| format!("not verified: {reason}"))
+}
+
+/// One line per remark, with the graphs it is about.
+fn remarks_text(remarks: &[(GraphId, Vec<String>)]) -> String {
+    let mut lines: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (graph, remark) in remarks
         .iter()
-        .map(|link| format!("{graph}: passed over {link}\n"));
-    let notes = notes.iter().map(|note| format!("{graph}: {note}\n"));
-    passed.chain(notes).collect()
+        .flat_map(|(graph, own)| own.iter().map(move |remark| (graph, remark)))
+    {
+        match lines.iter_mut().find(|(said, _)| said == remark) {
+            Some((_, graphs)) => graphs.push(graph.as_str()),
+            None => lines.push((remark, vec![graph.as_str()])),
+        }
+    }
+    let line = |(remark, graphs): &(&str, Vec<&str>)| {
+        if graphs.len() > 1 && graphs.len() == remarks.len() {
+            format!("all graphs: {remark}\n")
+        } else {
+            format!("{}: {remark}\n", graphs.join(", "))
+        }
+    };
+    lines.iter().map(line).collect()
 }
 
 fn max_error(row: &Built) -> String {
@@ -322,6 +344,16 @@ fn seconds(milliseconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remark_is_said_once() {
+        let remarks = [
+            (GraphId::Llm, vec!["slow".to_owned(), "large".to_owned()]),
+            (GraphId::HiftF0, vec!["slow".to_owned()]),
+        ];
+        assert_eq!(remarks_text(&remarks), "all graphs: slow\nllm: large\n");
+        assert_eq!(remarks_text(&remarks[..1]), "llm: slow\nllm: large\n");
+    }
 
     #[test]
     fn sizes_read_as_people_write_them() {

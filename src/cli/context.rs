@@ -24,6 +24,7 @@ pub(super) struct Context {
     places: Places,
     runtime_dir: Option<PathBuf>,
     matches: ArgMatches,
+    quiet: bool,
 }
 
 /// Where the value of a flag came from.
@@ -44,8 +45,7 @@ impl Origin {
 
     /// Gives the command line its variables and the file's defaults.
     pub(super) fn apply(&self, command: Command) -> Result<Command, Failure> {
-        let mut command = config::with_variables(command);
-        command.build();
+        let command = config::with_variables(command);
         match &self.file {
             Some(file) => Ok(config::with_file(command, file)?),
             None => Ok(command),
@@ -68,6 +68,7 @@ impl Context {
             places,
             runtime_dir,
             matches,
+            quiet: global.verbosity() < 0,
         }
     }
 
@@ -81,6 +82,11 @@ impl Context {
 
     pub(super) fn color(&self) -> bool {
         self.printer.color()
+    }
+
+    /// Whether `-q` asked for less.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
     }
 
     pub(super) fn places(&self) -> &Places {

@@ -46,12 +46,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if let Some(path) = &args.report {
         let json = serde_json::to_vec_pretty(&report)
             .map_err(|error| Failure::new(Exit::Failed, error))?;
-        std::fs::write(path, json).map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                anyhow::Error::from(error).context(format!("cannot write {}", path.display())),
-            )
-        })?;
+        std::fs::write(path, json).map_err(|error| Failure::write(path, error))?;
     }
     context.printer().result(&report, text)?;
     Ok(if report.diagnosis.tier.is_some() {

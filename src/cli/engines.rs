@@ -27,14 +27,14 @@ enum Command {
     List,
     /// One entry with its inputs, layers and verification
     Show {
-        /// An entry's name, or the beginning of its key
+        /// An entry's name, its graph, or the beginning of its key
         entry: String,
     },
     /// Read every engine and compare it with its digest
     Verify,
     /// Which input makes an entry stale
     Explain {
-        /// An entry's name, or the beginning of its key; all entries where none is named
+        /// An entry's name, its graph, or the beginning of its key; all entries where none is named
         entry: Option<String>,
     },
     /// Remove stale entries, then the least recently used
@@ -101,12 +101,12 @@ fn row(listed: &Listed, here: &Here) -> Row {
     let (what, state, reasons) = match &listed.entry {
         Err(corruption) => (None, "damaged", vec![corruption.to_string()]),
         Ok(entry) => {
-            let stale = here.stale(&entry.manifest().inputs);
-            let state = if stale.is_empty() { "valid" } else { "stale" };
+            let changes = here.stale(&entry.manifest().inputs);
+            let state = if changes.is_empty() { "valid" } else { "stale" };
             (
                 Some(what_of(entry.manifest())),
                 state,
-                stale.iter().map(ToString::to_string).collect(),
+                changes.iter().map(ToString::to_string).collect(),
             )
         }
     };
@@ -201,8 +201,12 @@ pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
         .into_iter()
         .filter_map(|listed| listed.entry.ok())
         .collect();
-    let named =
-        |entry: &Entry| entry.id() == word || entry.manifest().key.to_string().starts_with(word);
+    let named = |entry: &Entry| {
+        let manifest = entry.manifest();
+        entry.id() == word
+            || manifest.inputs.graph.as_str() == word
+            || !word.is_empty() && manifest.key.to_string().starts_with(word)
+    };
     let mut found: Vec<Entry> = entries.into_iter().filter(named).collect();
     match (found.pop(), found.len()) {
         (Some(entry), 0) => Ok(entry),
@@ -211,10 +215,10 @@ pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
                 .with_hint("cvtrt engines list"),
         ),
         (Some(_), more) => Err(Failure::usage(anyhow::anyhow!(
-            "`{word}` is the beginning of {} engines",
+            "`{word}` means {} engines",
             more + 1
         ))
-        .with_hint("write more of the key")),
+        .with_hint("write more of the key, which cvtrt engines list shows")),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::hint::{Class, Hint};
 use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// The exit codes of every command.
@@ -80,6 +82,22 @@ impl Failure {
     /// Arguments that cannot be used.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Exit::Usage, error)
+    }
+
+    /// A file that a flag names and that cannot be written.
+    ///
+    /// A folder that is not there, or in the place of the file, is a wrong argument; everything else is a failure.
+    pub fn write(path: &Path, error: io::Error) -> Self {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let error = anyhow::Error::from(error).context(format!("cannot write {}", path.display()));
+        Self::new(exit, error)
     }
 
     /// A sentence as an error.

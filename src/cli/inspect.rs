@@ -45,6 +45,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             .result(manifest, |_| engine::text(&entry, &[]))?;
         return Ok(Exit::Done);
     }
+    if args.path.is_file() && !is_manifest(&args.path) {
+        let what = format!(
+            "{} is neither an ONNX file, a bundle nor an engine of this cache",
+            args.path.display()
+        );
+        return Err(Failure::message(Exit::Usage, what)
+            .with_hint("name a .onnx file, a bundle's folder, or an engine's folder"));
+    }
     let dir = Bundle::resolve(&args.path, std::slice::from_ref(&context.places().onnx))?;
     let summary = Bundle::open(&dir)?.summary()?;
     context.printer().result(&summary, bundle_text)?;
@@ -72,6 +80,10 @@ fn entry_at(path: &Path, context: &Context) -> Result<Option<Entry>, Failure> {
 fn is_onnx(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "onnx")
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "bundle.yaml")
 }
 
 fn describe_onnx(path: &Path, precision: Precision) -> Result<OnnxDescription, Failure> {
@@ -104,7 +116,7 @@ fn onnx_text(description: &OnnxDescription) -> String {
 fn bundle_text(summary: &BundleSummary) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:<12} {value}").expect("a string takes all")
+        writeln!(text, "{name:<12} {value}").expect("a string takes all");
     };
     line(
         "bundle",

@@ -69,7 +69,7 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
-    match parse(&arguments) {
+    match parse(&arguments, json) {
         Ok(Parsed::Run(cli, context)) => run_command(&cli.command, &context),
         Ok(Parsed::Said(code)) => code,
         Err(failure) => {
@@ -85,23 +85,26 @@ enum Parsed {
     Said(ExitCode),
 }
 
-fn parse(arguments: &[OsString]) -> Result<Parsed, Failure> {
+fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
     let context = context::Origin::here()?;
     let command = context.apply(Cli::command())?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => return said(&error),
+        Err(error) => return said(&error, json),
     };
     let cli = Cli::from_arg_matches(&matches).map_err(Failure::usage)?;
     let context = Context::new(&cli.global, context, matches);
     Ok(Parsed::Run(Box::new(cli), Box::new(context)))
 }
 
-fn said(error: &clap::Error) -> Result<Parsed, Failure> {
+fn said(error: &clap::Error, json: bool) -> Result<Parsed, Failure> {
     let help = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
+    if json && !help {
+        return Err(Failure::message(Exit::Usage, first_paragraph(error)));
+    }
     match error.print() {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failed, source))
@@ -109,6 +112,13 @@ fn said(error: &clap::Error) -> Result<Parsed, Failure> {
         _ if help => Ok(Parsed::Said(ExitCode::SUCCESS)),
         _ => Ok(Parsed::Said(Exit::Usage.into())),
     }
+}
+
+/// The error itself; usage and tips follow it.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    text.split("\n\n").next().unwrap_or(text).trim().to_owned()
 }
 
 fn run_command(command: &Command, context: &Context) -> ExitCode {

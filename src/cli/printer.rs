@@ -71,8 +71,11 @@ pub(super) fn color_wanted(color: Color) -> bool {
     }
 }
 
-/// A spinner on a terminal; a plain line elsewhere.
-pub(super) fn spinner(text: String) -> indicatif::ProgressBar {
+/// A spinner on a terminal; a plain line elsewhere, unless `quiet`.
+pub(super) fn spinner(text: String, quiet: bool) -> indicatif::ProgressBar {
+    if quiet {
+        return indicatif::ProgressBar::hidden();
+    }
     if !io::stderr().is_terminal() {
         let _ = writeln!(io::stderr().lock(), "{text}");
         return indicatif::ProgressBar::hidden();

@@ -10,11 +10,13 @@ use std::time::Duration;
 pub(super) struct BuildProgress {
     bar: ProgressBar,
     terminal: bool,
+    quiet: bool,
 }
 
 impl BuildProgress {
-    pub(super) fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
+    /// A quiet one says only what went wrong.
+    pub(super) fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !quiet;
         let target = if terminal {
             ProgressDrawTarget::stderr()
         } else {
@@ -26,14 +28,18 @@ impl BuildProgress {
         if terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { bar, terminal }
+        Self {
+            bar,
+            terminal,
+            quiet,
+        }
     }
 
     fn begin(&self, what: String) {
         if self.terminal {
             self.bar.set_prefix(what);
             self.bar.set_message("");
-        } else {
+        } else if !self.quiet {
             printer::say(what);
         }
     }
@@ -43,7 +49,7 @@ impl Watch for BuildProgress {
     fn on(&mut self, event: Event<'_>) {
         match event {
             Event::Waiting { graph } => {
-                self.begin(format!("{graph}: another process builds it; waiting"))
+                self.begin(format!("{graph}: another process builds it; waiting"));
             }
             Event::Compiling {
                 graph,
@@ -51,7 +57,7 @@ impl Watch for BuildProgress {
                 precision,
             } => self.begin(format!("{graph}: building {precision} with {backend}")),
             Event::Verifying { graph, backend } => {
-                self.begin(format!("{graph}: comparing {backend} with the reference"))
+                self.begin(format!("{graph}: comparing {backend} with the reference"));
             }
             Event::Step {
                 phase, done, total, ..
@@ -69,10 +75,12 @@ impl Watch for BuildProgress {
                 self.bar.suspend(|| {
                     printer::say(format!(
                         "{graph}: {backend} failed ({reason}); going on with the next backend"
-                    ))
+                    ));
                 });
             }
-            Event::Done(built) if !self.terminal => printer::say(format!("{}: done", built.graph)),
+            Event::Done(built) if !self.terminal && !self.quiet => {
+                printer::say(format!("{}: done", built.graph));
+            }
             Event::Done(_) => {}
         }
     }

@@ -22,6 +22,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    if let Some(from) = args.from.as_ref().filter(|from| !from.is_dir()) {
+        let what = format!("--from: {} is not a folder", from.display());
+        return Err(
+            Failure::message(Exit::Usage, what).with_hint("name the folder that holds the wheels")
+        );
+    }
     let driver = match cuda::probe() {
         Ok(driver) => Some(driver).filter(|_| !args.cpu),
         Err(reason) if args.gpu => return Err(SetupError::NoGpu(reason).into()),
@@ -29,7 +35,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let mut installed = Vec::new();
     for wheel in setup::wheels(driver.as_ref()) {
-        let spinner = printer::spinner(format!("{} {}", wheel.package, wheel.version));
+        let spinner = printer::spinner(
+            format!("{} {}", wheel.package, wheel.version),
+            context.quiet(),
+        );
         let done = setup::install(&wheel, context.runtime_dir(), args.from.as_deref());
         spinner.finish_and_clear();
         installed.push(done?);

@@ -3,19 +3,20 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
-use super::printer::{self, table};
+use super::printer::{self, Printer, table};
 use crate::backend::{Lane, LoadOptions};
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::{DeployRequest, Deployment, Served, deploy};
 use crate::frontend::text::{Splitting, TextFrontend, text_from_bytes};
 use crate::frontend::{TextTokenizer, wav};
 use crate::ids::{GraphId, Mode, Tier};
-use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer};
+use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer, check_speed};
 use crate::setup::text_graphs;
 use crate::tensor::Placement;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,14 +43,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     voice: Option<String>,
     /// Speaking rate; 2 is twice as fast
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_speed, allow_negative_numbers = true)]
     speed: f32,
     /// Decides every random number
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Ends each sentence after this many speech tokens
     #[arg(long, value_name = "N")]
-    max_tokens: Option<usize>,
+    max_tokens: Option<NonZeroUsize>,
     /// Force every graph to one backend and precision
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
@@ -57,8 +58,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     profile: Option<String>,
     /// Processor threads per run; the same number gives the same bytes
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
     /// GPU ordinal
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u32,
@@ -84,6 +85,8 @@ struct Report {
     served: Vec<Served>,
 }
 
+/// A book's chapter; one utterance takes far less.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// The graphs an utterance needs.
 const GRAPHS: [GraphId; 5] = [
     GraphId::Llm,
@@ -96,6 +99,7 @@ const GRAPHS: [GraphId; 5] = [
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
     let text = said_text(args)?;
+    check_output(&args.output)?;
     let bundle = model::bundle(args.bundle.as_deref(), context)?;
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
@@ -132,7 +136,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             prompt_text_ids: prompt_text_ids.clone(),
             voice: Arc::clone(&voice),
             seed: args.seed,
-            max_tokens: args.max_tokens,
+            max_tokens: args.max_tokens.map(NonZeroUsize::get),
             speed: args.speed,
         })?);
     }
@@ -159,16 +163,35 @@ fn said_text(args: &Args) -> Result<String, Failure> {
         return Err(Failure::usage(anyhow::anyhow!("there is no text to say"))
             .with_hint("cvtrt synth \"Good morning.\" -o out.wav, or --text-file FILE"));
     };
-    let bytes = fs::read(path).map_err(|error| {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes));
+    let read = read.map_err(|error| {
         Failure::usage(
             anyhow::Error::from(error).context(format!("cannot read {}", path.display())),
         )
     })?;
+    if read as u64 > MAX_TEXT_BYTES {
+        let what = format!(
+            "{} is larger than {}",
+            path.display(),
+            printer::bytes(MAX_TEXT_BYTES)
+        );
+        return Err(
+            Failure::message(Exit::Usage, what).with_hint("split the text over several files")
+        );
+    }
     let text = text_from_bytes(&bytes).map_err(|error| {
         Failure::usage(anyhow::Error::from(error).context(format!("cannot use {}", path.display())))
             .with_hint("iconv -t UTF-8 converts it")
     })?;
     Ok(text.to_owned())
+}
+
+fn parse_speed(text: &str) -> Result<f32, String> {
+    let speed: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    check_speed(speed).map_err(|error| error.to_string())?;
+    Ok(speed)
 }
 
 fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
@@ -210,6 +233,7 @@ fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment,
     )?;
     let threads = args
         .threads
+        .map(usize::from)
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let request = DeployRequest {
@@ -234,6 +258,28 @@ fn is_stdout(output: &Path) -> bool {
     output.as_os_str() == "-"
 }
 
+/// Nobody wants to hear after the work that the file cannot be written.
+fn check_output(output: &Path) -> Result<(), Failure> {
+    if is_stdout(output) {
+        return Ok(());
+    }
+    if output.is_dir() || output.file_name().is_none() {
+        return Err(Failure::write(output, io::ErrorKind::IsADirectory.into()));
+    }
+    match fs::metadata(folder_of(output)) {
+        Ok(folder) if folder.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::write(output, io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(Failure::write(output, error)),
+    }
+}
+
+fn folder_of(output: &Path) -> &Path {
+    output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
     let sample_rate = spoken.first().map_or(0, |speech| speech.sample_rate);
     let pcm: Vec<f32> = spoken
@@ -242,23 +288,12 @@ fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
         .copied()
         .collect();
     if is_stdout(output) {
-        let mut stdout = io::stdout().lock();
-        return match wav::write(&mut stdout, &pcm, sample_rate).map(|()| stdout.flush()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
+        let mut bytes = Vec::new();
+        wav::write(&mut bytes, &pcm, sample_rate)?;
+        return Printer::write(&bytes);
     }
-    let failed = |error: io::Error| {
-        Failure::new(
-            Exit::Failed,
-            anyhow::Error::from(error).context(format!("cannot write {}", output.display())),
-        )
-    };
-    let folder = output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let failed = |error: io::Error| Failure::write(output, error);
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(output)).map_err(failed)?;
     wav::write(&mut file, &pcm, sample_rate)?;
     file.persist(output).map_err(|error| failed(error.error))?;
     Ok(())
@@ -314,8 +349,11 @@ fn text_of(report: &Report) -> String {
     text
 }
 
+/// Takes one stage's time out of a speech's.
+type Pick = fn(&Speech) -> StageTime;
+
 fn stage_table(report: &Report) -> String {
-    let sum = |pick: fn(&Speech) -> StageTime| {
+    let sum = |pick: Pick| {
         report.segments.iter().map(pick).fold(
             (Duration::ZERO, Duration::ZERO, 0),
             |(wall, inside, runs), stage| {
@@ -327,7 +365,7 @@ fn stage_table(report: &Report) -> String {
             },
         )
     };
-    let stages: [(&str, fn(&Speech) -> StageTime); 6] = [
+    let stages: [(&str, Pick); 6] = [
         ("prefill", |speech| speech.times.prefill),
         ("decode", |speech| speech.times.decode),
         ("encode", |speech| speech.times.encode),

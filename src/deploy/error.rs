@@ -32,6 +32,10 @@ impl Hint for DeployError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Bundle(error) => error.hint(),
+            // A build's fix is a build's flag; what is to be loaded is chosen by tier.
+            Self::Plan(BuildError::NothingBuilds { .. }) => Some(
+                "cvtrt diagnose names the tier that runs here; leave out --tier to use it".into(),
+            ),
             Self::Plan(error) => error.hint(),
             Self::Graph { source, .. } => source.hint(),
         }
@@ -41,7 +45,7 @@ impl Hint for DeployError {
         match self {
             Self::Bundle(error) => error.class(),
             Self::Plan(error) => error.class(),
-            Self::Graph { .. } => Class::Unavailable,
+            Self::Graph { source, .. } => source.class(),
         }
     }
 }

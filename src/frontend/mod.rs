@@ -3,6 +3,7 @@
 mod error;
 mod tokenizer;
 
+pub mod audio;
 pub mod pcm;
 pub mod text;
 pub mod wav;

@@ -2,7 +2,7 @@
 
 use super::graph::GraphFault;
 use super::proto::tensor_proto::DataType;
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -178,6 +178,10 @@ impl Hint for OnnxError {
             Self::TooLarge { .. } => Some("export the graph with external data".into()),
             _ => None,
         }
+    }
+
+    fn class(&self) -> Class {
+        Class::Input
     }
 }
 

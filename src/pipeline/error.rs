@@ -4,7 +4,7 @@ use super::graph::ContractError;
 use super::sampling::NotFinite;
 use crate::backend::{LoadError, RunError};
 use crate::bundle::{BundleError, TableError};
-use crate::hint::Hint;
+use crate::hint::{Class, Hint};
 use crate::ids::{Family, GraphId, Mode};
 use crate::tensor::{Placement, ViewError};
 use std::borrow::Cow;
@@ -194,13 +194,24 @@ impl Hint for OpenError {
             Self::Family(_) => None,
         }
     }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Load { source, .. } => source.class(),
+            Self::Placement { .. } => Class::Unavailable,
+            Self::MissingGraph(_) => Class::Failed,
+            _ => Class::Input,
+        }
+    }
 }
 
 impl Hint for SpeechError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::NoPrompt { .. } => Some("choose a voice with a prompt, or --mode sft".into()),
-            Self::NoTranscript { .. } => Some("give the prompt's words with --prompt-text".into()),
+            Self::NoTranscript { .. } => {
+                Some("choose a voice with a transcript, or --mode cross_lingual".into())
+            }
             Self::TextTooLong { .. } | Self::TooManyTokens { .. } => {
                 Some("split the text into shorter sentences".into())
             }
@@ -208,6 +219,22 @@ impl Hint for SpeechError {
                 Some(format!("cvtrt build --graphs {graph} without --fp16 or --bf16").into())
             }
             _ => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::EmptyText
+            | Self::Mode { .. }
+            | Self::NoPrompt { .. }
+            | Self::NoTranscript { .. }
+            | Self::VoiceSize { .. }
+            | Self::TextTooLong { .. }
+            | Self::TooManyTokens { .. }
+            | Self::Token { .. }
+            | Self::Speed(_)
+            | Self::Table(_) => Class::Input,
+            _ => Class::Failed,
         }
     }
 }

@@ -28,7 +28,7 @@ pub use hift::HiftStage;
 pub use llm::{BUCKETS, Feed, LlmPrompt, LlmStage, SlotId};
 pub use mel::stretch;
 pub use random::{SeededNoise, SourceNoise, SplitMix64, Uniforms};
-pub use request::SpeechRequest;
+pub use request::{SpeechRequest, check_speed};
 pub use sampling::{NotFinite, Sampler};
 pub use schedule::{Piece, Schedule};
 pub use speech::Speech;

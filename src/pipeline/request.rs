@@ -115,7 +115,11 @@ impl<'a> FlowVoice<'a> {
     }
 }
 
-pub(super) fn check_speed(speed: f32) -> Result<(), SpeechError> {
+/// Whether speech can be made at a speed.
+///
+/// # Errors
+/// [`SpeechError::Speed`] beyond 0.25 to 4, and for what is no number.
+pub fn check_speed(speed: f32) -> Result<(), SpeechError> {
     if (SPEEDS.0..=SPEEDS.1).contains(&speed) {
         Ok(())
     } else {

@@ -158,7 +158,7 @@ impl Synthesizer {
         let lengths = Lengths::of_text(text, &self.manifest.sampling, room.min(flow_room))
             .map_err(|min| SpeechError::TextTooLong {
                 needed: positions + min,
-                limit: positions + room.min(flow_room),
+                limit: limit.min(positions.saturating_add(flow_room)),
             })?;
         let max = request.max_tokens.unwrap_or(lengths.max).min(lengths.max);
         Ok(Lengths { max, ..lengths })

@@ -110,7 +110,10 @@ impl Hint for SetupError {
     fn class(&self) -> Class {
         match self {
             Self::NoGpu(_) => Class::Unavailable,
-            Self::NotInFolder { .. } => Class::Input,
+            Self::NotInFolder { .. }
+            | Self::Digest { .. }
+            | Self::Member { .. }
+            | Self::Archive { .. } => Class::Input,
             _ => Class::Failed,
         }
     }
