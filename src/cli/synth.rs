@@ -4,12 +4,12 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, Printer, table};
-use crate::backend::{Lane, LoadOptions};
+use crate::backend::Lane;
 use crate::bundle::{Bundle, Voice};
-use crate::deploy::{DeployRequest, Deployment, Served, deploy};
+use crate::deploy::Served;
 use crate::frontend::text::{Splitting, TextFrontend, text_from_bytes};
 use crate::frontend::{TextTokenizer, wav};
-use crate::ids::{GraphId, Mode, Tier};
+use crate::ids::Mode;
 use crate::pipeline::{Speech, SpeechRequest, StageTime, Synthesizer, check_speed};
 use crate::setup::text_graphs;
 use crate::tensor::Placement;
@@ -55,18 +55,8 @@ pub(super) struct Args {
     /// Ends each sentence after this many speech tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<NonZeroUsize>,
-    /// Force every graph to one backend and precision
-    #[arg(long, value_name = "TIER")]
-    tier: Option<Tier>,
-    /// Profile: a file, or a name
-    #[arg(long, value_name = "FILE")]
-    profile: Option<String>,
-    /// Processor threads per run; the same number gives the same bytes
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    threads: Option<u16>,
-    /// GPU ordinal
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    device: u32,
+    #[command(flatten)]
+    load: model::LoadFlags,
     /// WAV file to write; `-` streams to stdout
     #[arg(short, long, value_name = "OUT.wav", default_value = "out.wav")]
     output: PathBuf,
@@ -93,14 +83,6 @@ struct Report {
 const END_OF_PROMPT: &str = "<|endofprompt|>";
 /// A book's chapter; one utterance takes far less.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
-/// The graphs an utterance needs.
-const GRAPHS: [GraphId; 5] = [
-    GraphId::Llm,
-    GraphId::FlowEncoder,
-    GraphId::FlowEstimator,
-    GraphId::HiftF0,
-    GraphId::HiftDecode,
-];
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
@@ -110,7 +92,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let voice = Arc::new(chosen_voice(args, &bundle)?);
     let tokenizer = tokenizer(&bundle)?;
     let text_frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
-    let deployment = loaded(args, context, &bundle)?;
+    let deployment = model::deployment(&bundle, &model::SPEAKING, &args.load, context)?;
     let mut synthesizer =
         Synthesizer::open(&bundle, &deployment.graphs, &Lane::new(0, Placement::Host))?;
     let load = start.elapsed();
@@ -263,36 +245,6 @@ fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {
             bundle.manifest().name
         ))),
     }
-}
-
-fn loaded(args: &Args, context: &Context, bundle: &Bundle) -> Result<Deployment, Failure> {
-    let profile = model::profile(
-        args.profile.as_deref(),
-        args.tier.map(|tier| tier.backend),
-        None,
-        context,
-    )?;
-    let threads = args
-        .threads
-        .map(usize::from)
-        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-        .unwrap_or(1);
-    let request = DeployRequest {
-        bundle,
-        profile: &profile,
-        backends: &model::backends(context),
-        store: &model::store(context),
-        graphs: &GRAPHS,
-        tier: args.tier,
-        options: &LoadOptions {
-            threads,
-            device: args.device,
-        },
-    };
-    let mut digests = model::digests(context);
-    let deployment = deploy(&request, &mut digests)?;
-    model::keep_digests(&mut digests);
-    Ok(deployment)
 }
 
 fn is_stdout(output: &Path) -> bool {

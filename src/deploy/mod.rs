@@ -3,11 +3,13 @@
 //! What was passed over on the way stays with the result, because a fallback nobody can see is a bug.
 
 mod error;
+mod warmup;
 
 pub use error::DeployError;
+pub use warmup::{WarmRun, Warmup, WarmupError};
 
 use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -41,6 +43,8 @@ pub struct Deployment {
     pub graphs: Graphs,
     /// One row per graph.
     pub served: Vec<Served>,
+    /// What makes the graphs warm.
+    pub warmup: Warmup,
 }
 
 /// How one graph is served.
@@ -75,9 +79,12 @@ pub fn deploy(
     let mut deployment = Deployment {
         graphs: Graphs::new(),
         served: Vec::new(),
+        warmup: Warmup::new(Vocabulary::of(request.bundle)),
     };
-    for planned in plan.graphs {
+    for mut planned in plan.graphs {
+        let shapes = std::mem::take(&mut planned.shapes);
         let (loaded, served) = load(request, planned)?;
+        deployment.warmup.add(served.graph, loaded.clone(), shapes);
         deployment.graphs.insert(served.graph, loaded);
         deployment.served.push(served);
     }

@@ -134,6 +134,9 @@ pub enum SpeechError {
     /// The model ended before any speech.
     #[error("the model gave no speech for this text")]
     NoSpeech,
+    /// Whoever asked for the speech no longer wants it.
+    #[error("stopped before the end")]
+    Stopped,
     /// The speed is not one audio can be made at.
     #[error("speed {0} is outside {min} to {max}", min = SPEEDS.0, max = SPEEDS.1)]
     Speed(f64),
