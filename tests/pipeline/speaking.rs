@@ -242,7 +242,9 @@ fn a_stop_is_heard_at_every_step_and_leaves_the_synthesiser_sound() {
     for last in [0, 1, 5, asked.get() - 1] {
         let left = Cell::new(last);
         let error = synthesizer
-            .speak_until(&request, &|| left.replace(left.get().saturating_sub(1)) == 0)
+            .speak_until(&request, &|| {
+                left.replace(left.get().saturating_sub(1)) == 0
+            })
             .expect_err("stopped");
         assert!(matches!(error, SpeechError::Stopped), "{last}: {error}");
     }
