@@ -19,6 +19,10 @@ pub mod ids;
 pub mod onnx;
 pub mod pipeline;
 pub mod profile;
+#[cfg(feature = "serve")]
+pub mod scheduler;
+#[cfg(feature = "serve")]
+pub mod server;
 pub mod setup;
 pub mod telemetry;
 pub mod tensor;

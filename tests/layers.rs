@@ -34,7 +34,23 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "deploy",
         &[
-            "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile",
+            "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",
+        ],
+    ),
+    (
+        "scheduler",
+        &["backend", "bundle", "deploy", "hint", "pipeline"],
+    ),
+    (
+        "server",
+        &[
+            "bundle",
+            "deploy",
+            "frontend",
+            "hint",
+            "ids",
+            "pipeline",
+            "scheduler",
         ],
     ),
     ("testkit", &["backend", "ids", "tensor"]),

@@ -240,7 +240,6 @@ impl Executor<'_> {
             ..
         } = *planned;
         self.watch.on(Event::Verifying { graph, backend });
-        let llm = &self.request.bundle.manifest().llm;
         let job = Job::Verify(VerifyJob {
             graph,
             model: self.request.bundle.graph_file(graph)?.path.clone(),
@@ -250,11 +249,7 @@ impl Executor<'_> {
             tf32: planned.inputs.options.tf32
                 && matches!(backend, BackendId::TensorRt | BackendId::TensorRtRtx),
             shapes: planned.shapes.clone(),
-            vocabulary: Vocabulary {
-                speech: llm.speech_vocab,
-                text: text_vocabulary(self.request),
-                positions: llm.max_positions,
-            },
+            vocabulary: Vocabulary::of(self.request.bundle),
             device: self.request.device,
             engine: engine.to_owned(),
         });
@@ -362,19 +357,6 @@ fn engine_file(backend: BackendId) -> &'static str {
         BackendId::TensorRt | BackendId::TensorRtRtx => "engine.plan",
         BackendId::OrtCuda | BackendId::OrtCpu => "engine.onnx",
     }
-}
-
-/// Rows of the text embedding; where the graph holds that table itself (v1), the first id is always one of them.
-fn text_vocabulary(request: &BuildRequest<'_>) -> usize {
-    let tables = request.bundle.tables().ok();
-    tables
-        .and_then(|tables| {
-            tables
-                .text_embedding
-                .as_ref()
-                .map(crate::bundle::Table::rows)
-        })
-        .unwrap_or(1)
 }
 
 fn wrong_answer(job: &Job, answer: &Message) -> BuildError {

@@ -1,5 +1,6 @@
 //! Random inputs that keep a graph's rules: ids within the vocabulary, positions that ascend, nothing masked away.
 
+use crate::bundle::{Bundle, Manifest, Table};
 use crate::ids::{Axis, GraphId};
 use crate::tensor::{
     AxisSizes, DType, Dim, Element, Port, Shape, Signature, SignatureError, Tensor,
@@ -8,17 +9,36 @@ use half::{bf16, f16};
 
 /// The ranges of a bundle's ids and positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Vocabulary {
+pub struct Vocabulary {
     /// Speech ids are below this.
-    pub(super) speech: usize,
+    pub speech: usize,
     /// Text ids are below this.
-    pub(super) text: usize,
+    pub text: usize,
     /// Positions of the language model are below this.
-    pub(super) positions: usize,
+    pub positions: usize,
+}
+
+impl Vocabulary {
+    /// What a bundle's graphs take. Where a graph holds the text embedding itself (v1), the first id is always one.
+    pub fn of(bundle: &Bundle) -> Self {
+        let Manifest { llm, .. } = bundle.manifest();
+        let table = bundle
+            .tables()
+            .ok()
+            .and_then(|tables| tables.text_embedding);
+        Self {
+            speech: llm.speech_vocab,
+            text: table.as_ref().map_or(1, Table::rows),
+            positions: llm.max_positions,
+        }
+    }
 }
 
 /// One tensor per input of `signature`, the same for the same `seed`.
-pub(super) fn random_inputs(
+///
+/// # Errors
+/// [`SignatureError`] when `sizes` lacks an axis of an input.
+pub fn random_inputs(
     graph: GraphId,
     signature: &Signature,
     sizes: &AxisSizes,
@@ -45,11 +65,10 @@ pub(super) fn random_inputs(
 }
 
 /// The shape of a port, also of a graph taken as it comes, whose dimensions have names of their own.
-pub(super) fn shape_of(
-    graph: GraphId,
-    port: &Port,
-    sizes: &AxisSizes,
-) -> Result<Shape, SignatureError> {
+///
+/// # Errors
+/// [`SignatureError`] when `sizes` lacks one of its axes.
+pub fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, SignatureError> {
     let foreign = matches!(graph, GraphId::Campplus | GraphId::SpeechTokenizer);
     if !foreign {
         return port.shape(sizes);

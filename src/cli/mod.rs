@@ -13,8 +13,12 @@ mod inspect;
 mod model;
 mod printer;
 mod progress;
+#[cfg(feature = "serve")]
+mod serve;
 mod setup;
 mod synth;
+#[cfg(feature = "serve")]
+mod warmup;
 mod worker;
 
 pub use failure::{Exit, Failure};
@@ -52,6 +56,12 @@ enum Command {
     Engines(engines::Args),
     /// Text to an audio file
     Synth(Box<synth::Args>),
+    /// Answer requests for speech over HTTP
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Args>),
+    /// Run every graph at its opt shapes, here or in a running server
+    #[cfg(feature = "serve")]
+    Warmup(warmup::Args),
     /// Check an upstream checkpoint and export it to a bundle
     Export(export::Args),
     /// Check drivers, libraries, bundles and engines, and name every fix
@@ -134,6 +144,10 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(args, context),
+        #[cfg(feature = "serve")]
+        Command::Warmup(args) => warmup::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Diagnose(args) => diagnose::run(args, context),
         Command::Export(args) => export::run(args, context),

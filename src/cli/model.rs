@@ -2,14 +2,82 @@
 
 use super::context::Context;
 use super::failure::Failure;
-use crate::backend::{BackendSettings, Backends};
+use crate::backend::{BackendSettings, Backends, LoadOptions};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
 use crate::cuda;
-use crate::ids::BackendId;
+use crate::deploy::{DeployRequest, Deployment, deploy};
+use crate::ids::{BackendId, GraphId, Tier};
 use crate::profile::{Profile, Shelf};
 use crate::setup::library_roots;
 use std::path::{Path, PathBuf};
+
+/// The graphs an utterance needs.
+pub(super) const SPEAKING: [GraphId; 5] = [
+    GraphId::Llm,
+    GraphId::FlowEncoder,
+    GraphId::FlowEstimator,
+    GraphId::HiftF0,
+    GraphId::HiftDecode,
+];
+
+/// Flags that say what loads a bundle's graphs.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct LoadFlags {
+    /// Force every graph to one backend and precision
+    #[arg(long, value_name = "TIER")]
+    tier: Option<Tier>,
+    /// Profile: a file, or a name
+    #[arg(long, value_name = "FILE")]
+    profile: Option<String>,
+    /// Processor threads per run; the same number gives the same bytes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
+    /// GPU ordinal
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: u32,
+}
+
+/// Loads graphs of a bundle as the flags say.
+pub(super) fn deployment(
+    bundle: &Bundle,
+    graphs: &[GraphId],
+    flags: &LoadFlags,
+    context: &Context,
+) -> Result<Deployment, Failure> {
+    let LoadFlags {
+        tier,
+        profile: word,
+        threads,
+        device,
+    } = flags;
+    let profile = profile(
+        word.as_deref(),
+        tier.map(|tier| tier.backend),
+        None,
+        context,
+    )?;
+    let threads = threads
+        .map(usize::from)
+        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+        .unwrap_or(1);
+    let request = DeployRequest {
+        bundle,
+        profile: &profile,
+        backends: &backends(context),
+        store: &store(context),
+        graphs,
+        tier: *tier,
+        options: &LoadOptions {
+            threads,
+            device: *device,
+        },
+    };
+    let mut digests = digests(context);
+    let deployment = deploy(&request, &mut digests)?;
+    keep_digests(&mut digests);
+    Ok(deployment)
+}
 
 /// The bundle a flag names, or the one that is used without a name.
 pub(super) fn bundle(word: Option<&Path>, context: &Context) -> Result<Bundle, Failure> {

@@ -66,7 +66,7 @@ impl Watch for BuildProgress {
                 self.bar.set_length(u64::from(total));
                 self.bar.set_position(u64::from(done));
             }
-            Event::Log { graph, line } => tracing::debug!(%graph, line, "library"),
+            Event::Log { graph, line } => tracing::info!(%graph, line, "library"),
             Event::PassedOver {
                 graph,
                 backend,

@@ -3,11 +3,13 @@
 //! What was passed over on the way stays with the result, because a fallback nobody can see is a bug.
 
 mod error;
+mod warmup;
 
 pub use error::DeployError;
+pub use warmup::{WarmRun, Warmup, WarmupError};
 
 use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -41,6 +43,8 @@ pub struct Deployment {
     pub graphs: Graphs,
     /// One row per graph.
     pub served: Vec<Served>,
+    /// What makes the graphs warm.
+    pub warmup: Warmup,
 }
 
 /// How one graph is served.
@@ -75,9 +79,12 @@ pub fn deploy(
     let mut deployment = Deployment {
         graphs: Graphs::new(),
         served: Vec::new(),
+        warmup: Warmup::new(Vocabulary::of(request.bundle)),
     };
-    for planned in plan.graphs {
+    for mut planned in plan.graphs {
+        let shapes = std::mem::take(&mut planned.shapes);
         let (loaded, served) = load(request, planned)?;
+        deployment.warmup.add(served.graph, loaded.clone(), shapes);
         deployment.graphs.insert(served.graph, loaded);
         deployment.served.push(served);
     }
@@ -113,6 +120,7 @@ fn load(
         }
         PlanState::Build { .. } => None,
     };
+    check_forced(request, &planned, engine.is_some())?;
     let chain = remaining(request, &planned);
     let mut artifacts: Artifacts<'_> = chain
         .links
@@ -153,6 +161,23 @@ fn load(
         },
         served,
     ))
+}
+
+/// A forced precision needs an engine: a model that was not compiled runs in FP32.
+fn check_forced(
+    request: &DeployRequest<'_>,
+    planned: &PlannedGraph,
+    has_engine: bool,
+) -> Result<(), DeployError> {
+    match request.tier {
+        Some(tier) if !has_engine && planned.precision != Precision::Fp32 => {
+            Err(DeployError::NoEngine {
+                graph: planned.graph,
+                tier,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The links from the planned one on; those before it were found unable to serve the graph.

@@ -78,6 +78,15 @@ pub enum FrontendError {
     /// Audio cannot be written.
     #[error("cannot write audio")]
     WriteAudio(#[source] io::Error),
+    /// An encoder refuses.
+    #[error("cannot encode audio as {format}")]
+    EncodeAudio {
+        /// The format.
+        format: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A sample rate no WAV file can have.
     #[error("{sample_rate} Hz is not a sample rate: 1 to {max_hz}")]
     SampleRate {
@@ -135,6 +144,7 @@ impl Hint for FrontendError {
             | Self::Encode { .. }
             | Self::IdTooLarge { .. }
             | Self::WriteAudio(_)
+            | Self::EncodeAudio { .. }
             | Self::Length { .. } => Class::Failed,
         }
     }

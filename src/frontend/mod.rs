@@ -1,5 +1,7 @@
 //! Text to ids in front of the model, samples to files behind it.
 
+#[cfg(feature = "serve")]
+pub mod encode;
 mod error;
 mod tokenizer;
 

@@ -68,18 +68,32 @@ impl<W: Write> WavStream<W> {
         Ok(())
     }
 
-    /// Ends the file and gives the writer back.
+    /// Where the bytes go.
+    pub fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
+    /// Whether as many samples came as were promised.
     ///
     /// # Errors
-    /// [`FrontendError::Length`] when fewer samples came than were promised.
-    pub fn finish(self) -> Result<W, FrontendError> {
+    /// [`FrontendError::Length`] when fewer did.
+    pub fn check_length(&self) -> Result<(), FrontendError> {
         match self.promised {
             Some(promised) if promised != self.written => Err(FrontendError::Length {
                 promised,
                 written: self.written,
             }),
-            _ => Ok(self.writer),
+            _ => Ok(()),
         }
+    }
+
+    /// Ends the file and gives the writer back.
+    ///
+    /// # Errors
+    /// [`FrontendError::Length`] when fewer samples came than were promised.
+    pub fn finish(self) -> Result<W, FrontendError> {
+        self.check_length()?;
+        Ok(self.writer)
     }
 }
 

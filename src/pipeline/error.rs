@@ -134,9 +134,12 @@ pub enum SpeechError {
     /// The model ended before any speech.
     #[error("the model gave no speech for this text")]
     NoSpeech,
+    /// Whoever asked for the speech no longer wants it.
+    #[error("stopped before the end")]
+    Stopped,
     /// The speed is not one audio can be made at.
     #[error("speed {0} is outside {min} to {max}", min = SPEEDS.0, max = SPEEDS.1)]
-    Speed(f32),
+    Speed(f64),
     /// An id has no row in its table.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -178,7 +181,7 @@ pub enum SpeechError {
 }
 
 /// Slowest and fastest speed; beyond, linear interpolation of the mel no longer sounds like speech.
-pub(crate) const SPEEDS: (f32, f32) = (0.25, 4.0);
+pub(crate) const SPEEDS: (f64, f64) = (0.25, 4.0);
 
 impl Hint for OpenError {
     fn hint(&self) -> Option<Cow<'static, str>> {

@@ -48,7 +48,7 @@ pub struct Synthesizer {
 /// What an utterance needs beside itself, and what it gave so far.
 struct Sound<'a> {
     voice: FlowVoice<'a>,
-    speed: f32,
+    speed: f64,
     noise: &'a mut dyn SourceNoise,
     start: Instant,
     times: StageTimes,
@@ -110,6 +110,19 @@ impl Synthesizer {
     /// # Errors
     /// [`SpeechError`]; the synthesiser can go on with the next request.
     pub fn speak(&mut self, request: &SpeechRequest) -> Result<Speech, SpeechError> {
+        self.speak_until(request, &|| false)
+    }
+
+    /// Speaks a text unless `stop` comes first; it is asked before every piece of work, each decode step among them.
+    ///
+    /// # Errors
+    /// [`SpeechError::Stopped`] where it came, and any other [`SpeechError`]; the synthesiser can go on with the next
+    /// request.
+    pub fn speak_until(
+        &mut self,
+        request: &SpeechRequest,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Speech, SpeechError> {
         check_speed(request.speed)?;
         let voice = FlowVoice::new(request.mode, &request.voice, &self.manifest)?;
         let mut noise = SeededNoise::new(request.seed ^ NOISE_STREAM);
@@ -121,7 +134,7 @@ impl Synthesizer {
         let drawing = Drawing::new(llm, sampling, lengths, uniforms);
         let steps = self.flow.steps();
         let utterance = Utterance::new(prompt, drawing, Schedule::OneShot, steps);
-        self.drive(utterance, sound)
+        self.drive(utterance, sound, stop)
     }
 
     /// Makes audio of speech tokens with the prompt of a voice; the language model does not run.
@@ -132,13 +145,13 @@ impl Synthesizer {
         &mut self,
         tokens: Vec<i32>,
         voice: &Voice,
-        speed: f32,
+        speed: f64,
         noise: &mut dyn SourceNoise,
     ) -> Result<Speech, SpeechError> {
         check_speed(speed)?;
         let voice = FlowVoice::new(Mode::Vc, voice, &self.manifest)?;
         let utterance = Utterance::of_tokens(tokens, Schedule::OneShot, self.flow.steps());
-        self.drive(utterance, Sound::new(voice, speed, noise))
+        self.drive(utterance, Sound::new(voice, speed, noise), &|| false)
     }
 
     fn lengths(
@@ -168,8 +181,9 @@ impl Synthesizer {
         &mut self,
         mut utterance: Utterance,
         mut sound: Sound<'_>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<Speech, SpeechError> {
-        let outcome = self.satisfy(&mut utterance, &mut sound);
+        let outcome = self.satisfy(&mut utterance, &mut sound, stop);
         if let Some(slot) = sound.slot {
             self.llm.release(slot);
         }
@@ -190,13 +204,17 @@ impl Synthesizer {
         })
     }
 
-    /// Does what the utterance asks for until it asks no more.
+    /// Does what the utterance asks for until it asks no more, or is stopped.
     fn satisfy(
         &mut self,
         utterance: &mut Utterance,
         sound: &mut Sound<'_>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<(), SpeechError> {
         while let Some(demand) = utterance.demand() {
+            if stop() {
+                return Err(SpeechError::Stopped);
+            }
             let start = Instant::now();
             match demand {
                 Demand::Prefill(prompt) => {
@@ -243,7 +261,7 @@ impl Synthesizer {
         let start = Instant::now();
         let first = self.manifest.frames_of_tokens(piece.offset);
         self.solve.copy_mel(first, &mut self.mel);
-        if (sound.speed - 1.0).abs() > f32::EPSILON {
+        if (sound.speed - 1.0).abs() > f64::EPSILON {
             stretch(&self.mel, sound.speed, &mut self.stretched);
             std::mem::swap(&mut self.mel, &mut self.stretched);
         }
@@ -265,7 +283,7 @@ impl Synthesizer {
 }
 
 impl<'a> Sound<'a> {
-    fn new(voice: FlowVoice<'a>, speed: f32, noise: &'a mut dyn SourceNoise) -> Self {
+    fn new(voice: FlowVoice<'a>, speed: f64, noise: &'a mut dyn SourceNoise) -> Self {
         Self {
             voice,
             speed,

@@ -3,6 +3,7 @@
 use crate::fixture::Fixture;
 use cvtrt::ids::{GraphId, Mode};
 use cvtrt::pipeline::{OpenError, Speech, SpeechError, SpeechRequest, Synthesizer};
+use std::cell::Cell;
 use std::sync::Arc;
 
 pub(crate) fn request(fixture: &Fixture, mode: Mode, voice: &str) -> SpeechRequest {
@@ -148,7 +149,7 @@ fn refusals_are_typed_and_leave_the_synthesiser_usable() {
         ),
         (
             "no speed",
-            |request, _, _| request.speed = f32::NAN,
+            |request, _, _| request.speed = f64::NAN,
             |error| matches!(error, SpeechError::Speed(_)),
         ),
     ];
@@ -218,4 +219,32 @@ fn driving_the_graphs_takes_a_small_share() {
         least = least.min(share);
     }
     assert!(least < 0.05, "driving takes {:.2} %", 100.0 * least);
+}
+
+#[test]
+fn a_stop_is_heard_at_every_step_and_leaves_the_synthesiser_sound() {
+    let Some(fixture) =
+        Fixture::cosyvoice2("a stop is heard at every step and leaves the synthesiser sound")
+    else {
+        return;
+    };
+    let request = request(&fixture, Mode::ZeroShot, "demo");
+    let mut synthesizer = fixture.synthesizer();
+    let asked = Cell::new(0);
+    let whole = synthesizer
+        .speak_until(&request, &|| {
+            asked.set(asked.get() + 1);
+            false
+        })
+        .expect("nothing stops it");
+    // Each token is a step of its own; encoding, ten Euler steps and the vocoder follow.
+    assert!(asked.get() >= whole.tokens.len() + 12, "{}", asked.get());
+    for last in [0, 1, 5, asked.get() - 1] {
+        let left = Cell::new(last);
+        let error = synthesizer
+            .speak_until(&request, &|| left.replace(left.get().saturating_sub(1)) == 0)
+            .expect_err("stopped");
+        assert!(matches!(error, SpeechError::Stopped), "{last}: {error}");
+    }
+    assert!(whole.pcm == speak(&mut synthesizer, &request).pcm);
 }

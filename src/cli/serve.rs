@@ -1,0 +1,169 @@
+//! `cvtrt serve`: speech over HTTP.
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::model;
+use crate::backend::Lane;
+use crate::bundle::Bundle;
+use crate::deploy::Deployment;
+use crate::frontend::text::TextFrontend;
+use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
+use crate::server::{Model, Server, Settings};
+use crate::setup::text_graphs;
+use crate::tensor::Placement;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Answer requests for speech over HTTP
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Bundle: a folder, or a name under onnx/; repeat for several models, the first is the default
+    #[arg(long, value_name = "DIR")]
+    bundle: Vec<PathBuf>,
+    #[command(flatten)]
+    load: model::LoadFlags,
+    /// Address to listen at
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// Port to listen at; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 9234)]
+    port: u16,
+    /// Requests per model that wait or are being spoken; more are answered with 429
+    #[arg(long, value_name = "N", default_value = "20")]
+    limit_concurrency: NonZeroUsize,
+    /// Connections the system keeps until they are accepted
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    backlog: u32,
+}
+
+/// Where the server is to be found.
+#[derive(Debug, serde::Serialize)]
+struct Listening {
+    url: String,
+    models: Vec<String>,
+}
+
+/// Threads for sockets; speaking has its own.
+const SOCKET_THREADS: usize = 2;
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SOCKET_THREADS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    let _entered = runtime.enter();
+    // Before the models, so that a port that is taken costs no minute.
+    let listener = listen(args)?;
+    let bundles = bundles(args, context)?;
+    let names = bundles
+        .iter()
+        .map(|bundle| bundle.manifest().name.clone())
+        .collect();
+    let models = bundles
+        .into_iter()
+        .zip(0..)
+        .map(|(bundle, lane)| open(lane, bundle, args, context))
+        .collect::<Result<Vec<Model>, Failure>>()?;
+    let failed = |error: std::io::Error| Failure::new(Exit::Failed, error);
+    let stop = stop_signal().map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let listening = Listening {
+        url: format!("http://{address}"),
+        models: names,
+    };
+    context.printer().result(&listening, |listening| {
+        format!("{} speaks {}", listening.url, listening.models.join(", "))
+    })?;
+    let server = Server::new(models, Settings::default());
+    runtime
+        .block_on(server.serve(listener, stop))
+        .map_err(failed)?;
+    Ok(Exit::Done)
+}
+
+fn listen(args: &Args) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::new(args.host, args.port);
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    };
+    let listener = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(args.backlog)
+    });
+    listener.map_err(|error| {
+        let error = anyhow::Error::from(error).context(format!("cannot listen at {address}"));
+        Failure::new(Exit::Failed, error)
+            .with_hint("--port names another port, --port 0 takes a free one")
+    })
+}
+
+fn bundles(args: &Args, context: &Context) -> Result<Vec<Bundle>, Failure> {
+    let words: Vec<Option<&Path>> = match args.bundle.as_slice() {
+        [] => vec![None],
+        named => named.iter().map(|word| Some(word.as_path())).collect(),
+    };
+    let mut bundles: Vec<Bundle> = Vec::with_capacity(words.len());
+    for word in words {
+        let bundle = model::bundle(word, context)?;
+        let name = &bundle.manifest().name;
+        if bundles.iter().any(|other| other.manifest().name == *name) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "two bundles have the name `{name}`"
+            )));
+        }
+        bundles.push(bundle);
+    }
+    Ok(bundles)
+}
+
+fn open(lane: u16, bundle: Bundle, args: &Args, context: &Context) -> Result<Model, Failure> {
+    let deployment = model::deployment(&bundle, &model::SPEAKING, &args.load, context)?;
+    let served = deployment.served.clone();
+    let limits = Limits {
+        places: args.limit_concurrency.get(),
+    };
+    let name = bundle.manifest().name.clone();
+    let scheduler = Scheduler::start(&name, opener(lane, bundle.clone(), deployment), limits)
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+    let frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
+    Ok(Model::new(&bundle, frontend, served, scheduler)?)
+}
+
+fn opener(lane: u16, bundle: Bundle, deployment: Deployment) -> OpenSpeaker {
+    Box::new(move || -> Result<Box<dyn Speaker>, SpeakerError> {
+        let lane = Lane::new(lane, Placement::Host);
+        Ok(Box::new(LaneSpeaker::open(&bundle, &deployment, lane)?))
+    })
+}
+
+/// Ends with the first SIGTERM or Ctrl-C; a second one ends the process.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (first, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            match first.take() {
+                Some(first) => drop(first),
+                None => std::process::exit(130),
+            }
+        }
+    });
+    Ok(async move {
+        // The other end is dropped by the first signal, and not before.
+        let _: Result<(), _> = stop.await;
+        tracing::info!("stopping: requests in hand are still answered");
+    })
+}

@@ -1,0 +1,190 @@
+//! Running every graph before the first request does.
+
+use crate::backend::{Bindings, Lane, LoadError, OutputSlot, RunError, Session};
+use crate::build::{Vocabulary, random_inputs, shape_of};
+use crate::hint::Hint;
+use crate::ids::{BackendId, GraphId};
+use crate::pipeline::LoadedGraph;
+use crate::profile::ShapeSet;
+use crate::tensor::{AxisSizes, SignatureError, Tensor};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Runs every graph at the opt shapes of its profile, on random inputs.
+#[derive(Debug, Clone)]
+pub struct Warmup {
+    vocabulary: Vocabulary,
+    graphs: Vec<(GraphId, LoadedGraph, Vec<ShapeSet>)>,
+}
+
+/// One graph at one set of shapes.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct WarmRun {
+    /// The graph.
+    pub graph: GraphId,
+    /// What ran it.
+    pub backend: BackendId,
+    /// The profile's name for the shapes.
+    pub shapes: String,
+    /// Time of the first run, what the backend does only once included.
+    pub first_ms: f64,
+    /// Shortest time of the runs after it.
+    pub steady_ms: f64,
+}
+
+/// Why a graph did not become warm.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WarmupError {
+    /// A session could not be opened.
+    #[error("cannot open `{graph}`")]
+    Open {
+        /// The graph.
+        graph: GraphId,
+        /// Why.
+        #[source]
+        source: LoadError,
+    },
+    /// The profile does not say how large an input is.
+    #[error("the profile's shapes `{shapes}` do not fit `{graph}`")]
+    Shapes {
+        /// The graph.
+        graph: GraphId,
+        /// The profile's name for the shapes.
+        shapes: String,
+        /// What is missing.
+        #[source]
+        source: SignatureError,
+    },
+    /// A run failed.
+    #[error("`{graph}` failed at the shapes `{shapes}`")]
+    Run {
+        /// The graph.
+        graph: GraphId,
+        /// The profile's name for the shapes.
+        shapes: String,
+        /// Why.
+        #[source]
+        source: RunError,
+    },
+}
+
+/// Runs after the first one, of which the shortest counts.
+const STEADY_RUNS: usize = 3;
+
+impl Warmup {
+    pub(super) fn new(vocabulary: Vocabulary) -> Self {
+        Self {
+            vocabulary,
+            graphs: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, graph: GraphId, loaded: LoadedGraph, shapes: Vec<ShapeSet>) {
+        self.graphs.push((graph, loaded, shapes));
+    }
+
+    /// Runs every graph; `after` hears of each run as it ends.
+    ///
+    /// # Errors
+    /// [`WarmupError`] of the first graph that does not run.
+    pub fn run(
+        &self,
+        lane: &Lane,
+        mut after: impl FnMut(&WarmRun),
+    ) -> Result<Vec<WarmRun>, WarmupError> {
+        let mut runs = Vec::new();
+        for (graph, loaded, sets) in &self.graphs {
+            let graph = *graph;
+            let mut session = Arc::clone(&loaded.compiled)
+                .open(lane)
+                .map_err(|source| WarmupError::Open { graph, source })?;
+            for set in sets {
+                let (first, steady) = self.timed(graph, session.as_mut(), set)?;
+                let run = WarmRun {
+                    graph,
+                    backend: loaded.backend,
+                    shapes: set.name.clone(),
+                    first_ms: first.as_secs_f64() * 1e3,
+                    steady_ms: steady.as_secs_f64() * 1e3,
+                };
+                after(&run);
+                runs.push(run);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Time of the first run, and the shortest one of the others.
+    fn timed(
+        &self,
+        graph: GraphId,
+        session: &mut dyn Session,
+        set: &ShapeSet,
+    ) -> Result<(Duration, Duration), WarmupError> {
+        let sizes = set.sizes(|extent| extent.opt);
+        let inputs = random_inputs(graph, session.signature(), &sizes, self.vocabulary, 0)
+            .map_err(|source| WarmupError::Shapes {
+                graph,
+                shapes: set.name.clone(),
+                source,
+            })?;
+        let mut time = || {
+            run_once(graph, session, &inputs, &sizes).map_err(|source| WarmupError::Run {
+                graph,
+                shapes: set.name.clone(),
+                source,
+            })
+        };
+        let first = time()?;
+        let mut steady = time()?;
+        for _ in 1..STEADY_RUNS {
+            steady = steady.min(time()?);
+        }
+        Ok((first, steady))
+    }
+}
+
+fn run_once(
+    graph: GraphId,
+    session: &mut dyn Session,
+    inputs: &[Tensor],
+    sizes: &AxisSizes,
+) -> Result<Duration, RunError> {
+    let mut outputs: Vec<Option<Tensor>> = session
+        .signature()
+        .outputs
+        .iter()
+        .map(|port| {
+            let shape = shape_of(graph, port, sizes).ok()?;
+            Some(Tensor::zeros(port.dtype, shape))
+        })
+        .collect();
+    let mut bindings = Bindings {
+        inputs: inputs.iter().map(Tensor::view).collect(),
+        outputs: outputs
+            .iter_mut()
+            .map(|known| match known {
+                Some(tensor) => OutputSlot::Into(tensor.view_mut()),
+                // Where the shape depends on the data, the session makes the tensor.
+                None => OutputSlot::Alloc(None),
+            })
+            .collect(),
+    };
+    let start = Instant::now();
+    session.run(&mut bindings)?;
+    Ok(start.elapsed())
+}
+
+impl Hint for WarmupError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Open { source, .. } => source.hint(),
+            Self::Shapes { .. } => Some("cvtrt profiles list names profiles that fit".into()),
+            Self::Run { graph, .. } => {
+                Some(format!("build it again: cvtrt build --graphs {graph} --force").into())
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The thread that works the queue off.
+
+use super::OpenSpeaker;
+use super::error::JobError;
+use super::queue::{Queue, Readiness, Work};
+use super::speaker::{Speaker, SpeakerError};
+use super::stream::{Chunk, Job};
+use crate::deploy::WarmRun;
+use crate::pipeline::SpeechError;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One speaker and the queue it works off.
+pub(super) struct Lane {
+    queue: Arc<Queue>,
+    open: OpenSpeaker,
+    speaker: Option<Box<dyn Speaker>>,
+}
+
+impl Lane {
+    pub(super) fn new(queue: Arc<Queue>, open: OpenSpeaker) -> Self {
+        Self {
+            queue,
+            open,
+            speaker: None,
+        }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn work(mut self) {
+        if let Err(error) = self.speaker() {
+            tracing::error!(%error, "the lane cannot speak");
+        }
+        while let Some(work) = self.queue.take() {
+            let start = Instant::now();
+            match work {
+                Work::Speak(job) => self.speak(&job),
+                Work::WarmUp(answer) => {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(self.warm_up());
+                }
+            }
+            self.queue.done(start.elapsed());
+        }
+    }
+
+    fn speak(&mut self, job: &Job) {
+        for segment in 0..job.segments.len() {
+            match self.segment(job, segment) {
+                Ok(chunk) => job.send(Ok(chunk)),
+                Err(JobError::Speech(SpeechError::Stopped)) => {
+                    tracing::debug!("the client has gone");
+                    return;
+                }
+                Err(error) => return job.send(Err(error)),
+            }
+        }
+    }
+
+    fn segment(&mut self, job: &Job, segment: usize) -> Result<Chunk, JobError> {
+        let speech = self.guarded(|speaker| {
+            speaker
+                .speak(&job.segments[segment], &|| job.is_withdrawn())
+                .map_err(JobError::from)
+        })?;
+        Ok(Chunk {
+            pcm: speech.pcm,
+            sample_rate: speech.sample_rate,
+            tokens: speech.tokens.len(),
+            took: speech.times.total,
+            ends_segment: true,
+        })
+    }
+
+    fn warm_up(&mut self) -> Result<Vec<WarmRun>, JobError> {
+        self.guarded(|speaker| speaker.warm_up().map_err(lane_error))
+    }
+
+    /// Does something with the speaker. After a panic the speaker's state is unknown, so it goes, and another is opened.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Speaker) -> Result<T, JobError>,
+    ) -> Result<T, JobError> {
+        let speaker = self.speaker()?;
+        catch_unwind(AssertUnwindSafe(|| work(speaker))).unwrap_or_else(|panic| {
+            let message = message_of(panic.as_ref());
+            tracing::error!(message, "a request panicked; its lane is opened again");
+            let spoilt = self.speaker.take();
+            if catch_unwind(AssertUnwindSafe(|| drop(spoilt))).is_err() {
+                tracing::error!("closing the lane panicked, too");
+            }
+            Err(JobError::Panicked { message })
+        })
+    }
+
+    /// The speaker, opened and made warm where there is none.
+    fn speaker(&mut self) -> Result<&mut dyn Speaker, JobError> {
+        if self.speaker.is_none() {
+            self.queue.set_readiness(Readiness::Opening);
+            let opened = catch_unwind(AssertUnwindSafe(|| {
+                let mut speaker = (self.open)()?;
+                speaker.warm_up()?;
+                Ok(speaker)
+            }));
+            let opened = opened.unwrap_or_else(|panic| {
+                let message = message_of(panic.as_ref());
+                Err(SpeakerError::Panicked { message })
+            });
+            match opened {
+                Ok(speaker) => self.speaker = Some(speaker),
+                Err(error) => {
+                    let reason = Arc::new(error);
+                    self.queue
+                        .set_readiness(Readiness::Down(Arc::clone(&reason)));
+                    return Err(JobError::Lane(reason));
+                }
+            }
+            self.queue.set_readiness(Readiness::Ready);
+        }
+        Ok(self.speaker.as_deref_mut().expect("opened above"))
+    }
+}
+
+fn lane_error(error: SpeakerError) -> JobError {
+    JobError::Lane(Arc::new(error))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

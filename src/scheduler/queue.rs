@@ -1,0 +1,185 @@
+//! Who waits, who is next, and who finds no place.
+
+use super::error::{JobError, Refused};
+use super::speaker::SpeakerError;
+use super::stream::Job;
+use crate::deploy::WarmRun;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How much is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests that wait or are being spoken; one more is refused.
+    pub places: usize,
+}
+
+/// How many requests there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Load {
+    /// Being spoken.
+    pub running: usize,
+    /// Waiting.
+    pub waiting: usize,
+    /// Both at most.
+    pub places: usize,
+}
+
+/// Whether a lane can speak.
+#[derive(Debug, Clone)]
+pub enum Readiness {
+    /// Its speaker is being opened and made warm.
+    Opening,
+    /// It can.
+    Ready,
+    /// Its speaker could not be opened.
+    Down(Arc<SpeakerError>),
+}
+
+/// What a lane is asked to do.
+#[derive(Debug)]
+pub(super) enum Work {
+    Speak(Job),
+    WarmUp(oneshot::Sender<Result<Vec<WarmRun>, JobError>>),
+}
+
+/// Work in the order it came.
+#[derive(Debug)]
+pub(super) struct Queue {
+    limits: Limits,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    waiting: VecDeque<Work>,
+    running: usize,
+    open: bool,
+    readiness: Readiness,
+    /// Moving average of the time a request takes.
+    usual: Duration,
+}
+
+/// What a request is taken to last before there was one.
+const FIRST_GUESS: Duration = Duration::from_secs(1);
+/// How much of the average the latest request makes up: one part in this many.
+const AVERAGED: u32 = 8;
+/// A client is asked to come back within this.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+impl Queue {
+    pub(super) fn new(limits: Limits) -> Self {
+        let state = State {
+            waiting: VecDeque::with_capacity(limits.places),
+            running: 0,
+            open: true,
+            readiness: Readiness::Opening,
+            usual: FIRST_GUESS,
+        };
+        Self {
+            limits,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Puts work at the end of the queue, if there is a place.
+    pub(super) fn admit(&self, work: Work) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if !state.open {
+            return Err(Refused::Closed);
+        }
+        if let Readiness::Down(reason) = &state.readiness {
+            return Err(Refused::Down(Arc::clone(reason)));
+        }
+        state.forget_withdrawn();
+        let taken = state.running + state.waiting.len();
+        if taken >= self.limits.places {
+            return Err(Refused::Busy {
+                places: self.limits.places,
+                retry_after: state.wait_of(1),
+            });
+        }
+        state.waiting.push_back(work);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for work and takes it; `None` when the queue is closed and empty.
+    pub(super) fn take(&self) -> Option<Work> {
+        let mut state = self.lock();
+        loop {
+            state.forget_withdrawn();
+            if let Some(work) = state.waiting.pop_front() {
+                state.running += 1;
+                return Some(work);
+            }
+            if !state.open {
+                return None;
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The work taken last is done, after this time.
+    pub(super) fn done(&self, took: Duration) {
+        let mut state = self.lock();
+        state.running -= 1;
+        state.usual = (state.usual * (AVERAGED - 1) + took) / AVERAGED;
+    }
+
+    pub(super) fn set_readiness(&self, readiness: Readiness) {
+        self.lock().readiness = readiness;
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        self.lock().readiness.clone()
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let mut state = self.lock();
+        state.forget_withdrawn();
+        Load {
+            running: state.running,
+            waiting: state.waiting.len(),
+            places: self.limits.places,
+        }
+    }
+
+    /// Admits nothing more.
+    pub(super) fn close(&self) {
+        self.lock().open = false;
+        self.changed.notify_all();
+    }
+
+    /// Forgets everything that waits; whoever waits for it hears so.
+    pub(super) fn abandon(&self) {
+        self.lock().waiting.clear();
+    }
+
+    /// No code between lock and unlock can panic half-way through a change, so a poisoned lock is a sound one.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget_withdrawn(&mut self) {
+        self.waiting.retain(|work| match work {
+            Work::Speak(job) => !job.is_withdrawn(),
+            Work::WarmUp(answer) => !answer.is_closed(),
+        });
+    }
+
+    /// Time until `places` requests have ended, in whole seconds.
+    fn wait_of(&self, places: u32) -> Duration {
+        let wait = (self.usual * places).min(LONGEST_WAIT);
+        Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(FIRST_GUESS)
+    }
+}

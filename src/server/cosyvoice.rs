@@ -1,0 +1,175 @@
+//! CosyVoice's own HTTP API: form fields in, raw 16-bit samples out.
+
+use super::State;
+use super::answer::{self, Answer, Delivery};
+use super::error::{ApiError, CosyVoiceError};
+use super::form::Form;
+use super::reading::Wish;
+use super::request::Asked;
+use crate::frontend::encode::AudioFormat;
+use crate::frontend::text::{SplitRules, Splitting};
+use crate::ids::Mode;
+use axum::Json;
+use axum::extract::{self, Extension, Request};
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What the API's fields are called where they differ.
+const NAMES: [(&str, &str); 3] = [
+    ("text", "tts_text"),
+    ("voice", "spk_id"),
+    ("instruction", "instruct_text"),
+];
+
+/// Sentences are cut beyond this, in characters or, without Chinese, in tokens.
+const LONGEST_SENTENCE: NonZeroUsize = NonZeroUsize::new(100).expect("positive");
+
+/// `/inference_sft`.
+pub(super) async fn sft(
+    state: extract::State<Arc<State>>,
+    asked: Extension<Asked>,
+    request: Request,
+) -> Result<Response, CosyVoiceError> {
+    inference(Mode::Sft, &state, *asked, request).await
+}
+
+/// `/inference_zero_shot`.
+pub(super) async fn zero_shot(
+    state: extract::State<Arc<State>>,
+    asked: Extension<Asked>,
+    request: Request,
+) -> Result<Response, CosyVoiceError> {
+    inference(Mode::ZeroShot, &state, *asked, request).await
+}
+
+/// `/inference_cross_lingual`.
+pub(super) async fn cross_lingual(
+    state: extract::State<Arc<State>>,
+    asked: Extension<Asked>,
+    request: Request,
+) -> Result<Response, CosyVoiceError> {
+    inference(Mode::CrossLingual, &state, *asked, request).await
+}
+
+/// `/inference_instruct2`.
+pub(super) async fn instruct2(
+    state: extract::State<Arc<State>>,
+    asked: Extension<Asked>,
+    request: Request,
+) -> Result<Response, CosyVoiceError> {
+    inference(Mode::Instruct2, &state, *asked, request).await
+}
+
+/// `GET /list_voices`: names of the first model's voices.
+pub(super) async fn list_voices(
+    extract::State(state): extract::State<Arc<State>>,
+) -> Json<Vec<String>> {
+    let names = state
+        .models
+        .iter()
+        .take(1)
+        .flat_map(|model| model.reader.voice_names());
+    Json(names.map(str::to_owned).collect())
+}
+
+async fn inference(
+    mode: Mode,
+    state: &Arc<State>,
+    asked: Asked,
+    request: Request,
+) -> Result<Response, CosyVoiceError> {
+    let form = Form::read(request).await?;
+    let model = state.models.first().ok_or_else(no_model)?;
+    if form.has_file("prompt_wav") {
+        return Err(no_prompts().into());
+    }
+    let answer = Answer {
+        format: format(&form)?,
+        delivery: delivery(&form)?,
+        asked: asked.at,
+        metrics: Arc::clone(&state.metrics),
+    };
+    let text = form
+        .text("tts_text")
+        .ok_or_else(|| ApiError::field("tts_text", "the field is missing"))?;
+    let wish = Wish {
+        text: state.checked(text.to_owned())?,
+        voice: form.text("spk_id").map(str::to_owned),
+        mode: Some(mode),
+        instruction: form
+            .text("instruct_text")
+            .filter(|_| mode == Mode::Instruct2)
+            .map(str::to_owned),
+        transcript: form.text("prompt_text").map(str::to_owned),
+        splitting: splitting(&form)?,
+        seed: parsed(&form, "seed")?.unwrap_or(0),
+        speed: parsed(&form, "speed")?.unwrap_or(1.0),
+    };
+    let segments = model
+        .reader
+        .segments(&wish)
+        .map_err(|error| ApiError::from(error).renamed(&NAMES))?;
+    let spoken = answer::speak(model, segments, answer).await;
+    Ok(spoken.map_err(|error| error.renamed(&NAMES))?)
+}
+
+/// `enable_smart_split` cuts sentences longer than `max_text_length`.
+fn splitting(form: &Form) -> Result<Splitting, ApiError> {
+    let cuts: bool = parsed(form, "enable_smart_split")?.unwrap_or(true);
+    let longest: NonZeroUsize = parsed(form, "max_text_length")?.unwrap_or(LONGEST_SENTENCE);
+    Ok(Splitting {
+        rules: SplitRules::default(),
+        max_length: cuts.then_some(longest),
+    })
+}
+
+/// `format`: `stream`, the reference's raw samples, or `wav`.
+fn format(form: &Form) -> Result<AudioFormat, ApiError> {
+    match form.text("format") {
+        None | Some("stream") => Ok(AudioFormat::Pcm),
+        Some("wav") => Ok(AudioFormat::Wav),
+        Some(other) => Err(ApiError::field(
+            "format",
+            format!("`{other}` is neither stream nor wav"),
+        )),
+    }
+}
+
+fn delivery(form: &Form) -> Result<Delivery, ApiError> {
+    let usual = form.text("format") != Some("wav");
+    let streamed: bool = parsed(form, "stream")?.unwrap_or(usual);
+    Ok(if streamed {
+        Delivery::Chunked
+    } else {
+        Delivery::Whole
+    })
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    form: &Form,
+    field: &'static str,
+) -> Result<Option<T>, ApiError> {
+    let word = form.text(field).map(str::to_ascii_lowercase);
+    word.map(|word| {
+        word.parse()
+            .map_err(|error| ApiError::field(field, format!("`{word}`: {error}")))
+    })
+    .transpose()
+}
+
+fn no_model() -> ApiError {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "the server has no model",
+    )
+}
+
+fn no_prompts() -> ApiError {
+    let message =
+        "speaking with an uploaded prompt is not implemented; name a stored voice with spk_id";
+    ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message).of_field("prompt_wav")
+}

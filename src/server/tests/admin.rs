@@ -1,0 +1,84 @@
+use super::*;
+use crate::scheduler::{Limits, OpenSpeaker, Scheduler, SpeakerError};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_warm_up_gives_the_times_of_every_graph_and_makes_ready() {
+    let server = server();
+    let runs = ask(&server, post("/warmup_trt", "text/plain", ""))
+        .await
+        .json();
+    assert_eq!(runs["cosyvoice2-tiny"][0]["graph"], "llm");
+    assert_eq!(runs["cosyvoice2-tiny"][0]["first_ms"], 2.0);
+    let ready = get(&server, "/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["ready"]),
+        (StatusCode::OK, &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_warm_yet_is_not_ready_but_alive() {
+    let (go, gate) = mpsc::channel::<()>();
+    let open: OpenSpeaker = Box::new(move || {
+        let _ = gate.recv();
+        Err(SpeakerError::Panicked {
+            message: "never opened".to_owned(),
+        })
+    });
+    let bundle = Bundle::open(Path::new(BUNDLE)).expect("the shipped bundle opens");
+    let scheduler = Scheduler::start("slow", open, Limits { places: 1 }).expect("a thread");
+    let model =
+        Model::new(&bundle, TextFrontend::plain(), vec![], scheduler).expect("a bundle to serve");
+    let server = Server::new(vec![model], Settings::default());
+    let ready = get(&server, "/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.json()["models"]["cosyvoice2-tiny"], "warming up");
+    assert_eq!(get(&server, "/healthz").await.status, StatusCode::OK);
+    drop(go);
+    let answer = ask(&server, speech_request(&json!({ "input": "a" }))).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_never_by_what_clients_make_up() {
+    let server = server();
+    let body = json!({ "input": "Hello.", "response_format": "pcm" });
+    ask(&server, speech_request(&body)).await;
+    ask(&server, speech_request(&json!({}))).await;
+    get(&server, "/no/such/path").await;
+    let text = String::from_utf8(get(&server, "/metrics").await.body).expect("UTF-8");
+    for line in [
+        "cvtrt_http_requests_total{route=\"/v1/audio/speech\",status=\"200\"} 1",
+        "cvtrt_http_requests_total{route=\"/v1/audio/speech\",status=\"400\"} 1",
+        "cvtrt_http_requests_total{route=\"none\",status=\"404\"} 1",
+        "cvtrt_requests_waiting{model=\"cosyvoice2-tiny\"} 0",
+        "cvtrt_speech_rtf_ratios_count{model=\"cosyvoice2-tiny\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("/no/such"));
+}
+
+#[tokio::test]
+async fn the_server_says_what_runs_each_graph() {
+    let info = get(&server(), "/performance_info").await.json();
+    let model = &info["models"][0];
+    assert_eq!(model["graphs"][0]["backend"], "ort-cpu");
+    assert_eq!(model["load"]["places"], 20);
+}
+
+#[tokio::test]
+async fn a_sound_request_id_is_kept_and_another_replaced() {
+    let server = server();
+    for (given, kept) in [
+        ("abc-1", true),
+        ("with space", false),
+        (&*"x".repeat(129), false),
+    ] {
+        let request = Request::get("/healthz").header("x-request-id", given);
+        let answer = ask(&server, request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.header("x-request-id") == given, kept, "{given}");
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+}
