@@ -289,9 +289,8 @@ fn a_killed_build_leaves_a_usable_cache() {
     assert_eq!(states(&run.json()).len(), 2);
     let verify = ["engines", "verify", "--engines-dir", "engines"];
     place.cvtrt(&verify).exits(0).says(&["2 of 2 engines"]);
-    assert_eq!(
-        leftovers(&place),
-        [OsString::new(); 0],
+    assert!(
+        leftovers(&place).is_empty(),
         "a build clears what a killed one left"
     );
 }
@@ -315,7 +314,7 @@ fn an_interrupted_build_ends_its_worker_and_leaves_nothing() {
     let status = build.wait().expect("it ends");
     assert_eq!(status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("error: the build was stopped"), "{stderr}");
-    assert_eq!(leftovers(&place), [OsString::new(); 0]);
+    assert!(leftovers(&place).is_empty(), "{:?}", place.files());
     assert_eq!(workers_of(&place), 0, "a worker goes on");
 }
 

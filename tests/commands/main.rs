@@ -2,7 +2,7 @@
 
 /// Arguments of any kind of text as one list.
 macro_rules! args {
-    ($($one:expr),* $(,)?) => { vec![$(std::ffi::OsString::from($one)),*] };
+    ($($one:expr),* $(,)?) => { Vec::from([$(std::ffi::OsString::from($one)),*]) };
 }
 
 mod build;

@@ -236,11 +236,11 @@ fn a_text_beyond_every_model_ends_at_once() {
     if !has_ort("a_text_beyond_every_model_ends_at_once") {
         return;
     }
-    let place = Place::new().with_time_limit(Duration::from_secs(120));
+    let place = Place::new().with_time_limit(Duration::from_mins(2));
     place.write("endless.txt", "a".repeat(100_000));
     let run = synth(&place, &["--text-file", "endless.txt", "-o", "endless.wav"]).exits(2);
     let run = run.complains(&["error: ", "the model has 2048", "hint: "]);
-    assert!(run.wall < Duration::from_secs(60), "{:?}", run.wall);
+    assert!(run.wall < Duration::from_mins(1), "{:?}", run.wall);
     assert!(!place.path("endless.wav").exists());
 }
 

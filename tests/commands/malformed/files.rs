@@ -3,7 +3,6 @@
 use super::{Case, line};
 use crate::place::Place;
 use cvtrt::testkit::graph_path;
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::Path;
 
@@ -22,15 +21,20 @@ const LISTED: &[&str] = &[
     "voices/plain.safetensors",
 ];
 
+/// Does something to a file.
+type Harm = fn(&Path);
+
 /// Ways to harm a listed file that leave the list as it is.
-const HARMS: &[(&str, fn(&Path))] = &[
+const HARMS: &[(&str, Harm)] = &[
     ("missing", |path| {
-        fs::remove_file(path).expect("it was there")
+        fs::remove_file(path).expect("it was there");
     }),
     ("cut", |path| {
-        change(path, |bytes| bytes.truncate(bytes.len() / 2))
+        change(path, |bytes| bytes.truncate(bytes.len() / 2));
     }),
-    ("grown", |path| change(path, |bytes| bytes.push(0))),
+    ("grown", |path| {
+        change(path, |bytes| bytes.push(0));
+    }),
     ("flipped", |path| {
         change(path, |bytes| {
             let middle = bytes.len() / 2;
@@ -176,8 +180,7 @@ fn relist(place: &Place, name: &str, bytes: &[u8]) {
     let manifest = bundle.join("bundle.yaml");
     let text = fs::read_to_string(&manifest).expect("the manifest");
     let listing = |bytes: &[u8]| {
-        let digest = Sha256::digest(bytes);
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = cvtrt::ids::Digest::of(bytes);
         format!("bytes: {}\n    sha256: {digest}", bytes.len())
     };
     assert!(text.contains(&listing(&old)), "{name} is listed");

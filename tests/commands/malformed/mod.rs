@@ -12,18 +12,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// Puts an input in place and gives the command line.
+type Prepare = Box<dyn Fn(&Place) -> Vec<OsString> + Send + Sync>;
+
 /// One input that cannot be used.
 struct Case {
     name: String,
-    /// Puts the input in place and gives the command line.
-    prepare: Box<dyn Fn(&Place) -> Vec<OsString> + Send + Sync>,
+    prepare: Prepare,
     code: i32,
     /// What the message must hold: the file, the flag or the field.
     named: String,
 }
 
 /// A refusal takes no time; a loaded machine may.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 impl Case {
     fn new(

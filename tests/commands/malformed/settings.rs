@@ -97,7 +97,7 @@ fn laughs() -> String {
     let mut text = "a0: &a0 ha\n".to_owned();
     for level in 1..=9 {
         let names = vec![format!("*a{}", level - 1); 9].join(", ");
-        text.push_str(&format!("a{level}: &a{level} [{names}]\n"));
+        text = format!("{text}a{level}: &a{level} [{names}]\n");
     }
     text
 }
