@@ -6,7 +6,6 @@ use super::{
 };
 use crate::cuda;
 use crate::ids::{BackendId, Fingerprint, Precision};
-use crate::profile::ComputeCapability;
 use crate::trt::{
     BuildError, BuildRequest, Flavour, HardwareCompatibility, LayerInfo, ProgressEvent, SearchPath,
     TimingCache, TrtLibrary,
@@ -54,22 +53,6 @@ impl TensorRt {
         Unavailable {
             backend: self.id(),
             reasons: vec![reason],
-        }
-    }
-
-    /// The generations to build for: those named, or the one that is here.
-    fn targets<'a>(
-        &self,
-        named: &'a [ComputeCapability],
-    ) -> Result<Cow<'a, [ComputeCapability]>, Unavailable> {
-        if !named.is_empty() || self.flavour == Flavour::TensorRt {
-            return Ok(Cow::Borrowed(named));
-        }
-        match cuda::probe() {
-            Ok(driver) => Ok(Cow::Owned(vec![driver.devices[0].capability])),
-            Err(reason) => Err(self.unavailable(format!(
-                "{reason}, and no --target names a GPU to build for"
-            ))),
         }
     }
 
@@ -136,7 +119,11 @@ impl Backend for TensorRt {
         progress: &dyn Progress,
     ) -> Result<EngineReport, CompileError> {
         let library = self.library()?;
-        let targets = self.targets(&request.options.targets)?;
+        if self.flavour == Flavour::TensorRtRtx && request.options.targets.is_empty() {
+            return Err(self
+                .unavailable("no target names a GPU to build for".to_owned())
+                .into());
+        }
         let (onnx, path) = read_model(request.model)?;
         // RTX takes no timings: it compiles for the device only when a plan is first loaded.
         let timing_cache = request
@@ -152,7 +139,7 @@ impl Backend for TensorRt {
             onnx: &onnx,
             onnx_path: Some(&path),
             profiles: request.shapes,
-            targets: &targets,
+            targets: &request.options.targets,
             workspace_bytes: request.options.workspace_bytes,
             optimization_level: request.options.optimization_level,
             tf32: request.options.tf32,

@@ -124,10 +124,11 @@ impl<'a> Probes<'a> {
             notes.push(format!("{backend} has no use for {}", ignored.join(", ")));
         }
         if let Err(reason) = &capabilities.run {
-            notes.push(format!(
-                "built for {}, cannot run here: {reason}",
-                said(&options)
-            ));
+            let built_for = match options.targets.as_slice() {
+                [] => "this device".to_owned(),
+                _ => said(&options),
+            };
+            notes.push(format!("built for {built_for}, cannot run here: {reason}"));
         }
         Choice {
             backend,
@@ -155,9 +156,10 @@ impl<'a> Probes<'a> {
             return Some(format!("does not build {precision}"));
         }
         match &capabilities.run {
-            Err(reason) if options_for(link, options).0.targets.is_empty() => Some(format!(
-                "{reason}, and no --target names another machine's GPU"
-            )),
+            // Only this backend builds for a GPU that is not here, and only where it is named.
+            Err(reason) if link == BackendId::TensorRtRtx && options.targets.is_empty() => Some(
+                format!("{reason}, and no --target names another machine's GPU"),
+            ),
             _ => None,
         }
     }
@@ -202,6 +204,17 @@ fn options_for(
     if !options.targets.is_empty() && backend != BackendId::TensorRtRtx {
         taken.targets.clear();
         ignored.push("--target");
+    }
+    if backend == BackendId::TensorRtRtx {
+        // Its plans run on every device of their targets, and only with the version that built them.
+        for (flag, given) in [
+            ("--version-compatible", &mut taken.version_compatible),
+            ("--hardware-compatible", &mut taken.hardware_compatible),
+        ] {
+            if std::mem::take(given) {
+                ignored.push(flag);
+            }
+        }
     }
     if matches!(backend, BackendId::OrtCpu | BackendId::OrtCuda) {
         let CompileOptions {

@@ -198,6 +198,9 @@ impl<'a> Planner<'a> {
             notes: chosen,
         } = choice;
         notes.extend(chosen);
+        if request.timing_cache.is_some() && backend != BackendId::TensorRt {
+            notes.push(format!("{backend} has no use for --timing-cache"));
+        }
         let inputs = KeyInputs {
             graph,
             model,

@@ -17,6 +17,13 @@ pub(super) struct MappedFile(Arc<Mmap>);
 impl MappedFile {
     /// Maps a file of a bundle.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        // Looked at before it is opened: opening a pipe waits for its writer.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not an ordinary file",
+            ));
+        }
         let file = File::open(path)?;
         // SAFETY: the bytes must not change while mapped. Whoever writes a bundle replaces its files by rename and
         // never edits one in place (onnx/README.md), so the mapped inode keeps its content until the map is dropped.

@@ -75,7 +75,7 @@ pub(super) struct Args {
     /// Engines that later GPU generations run
     #[arg(long)]
     hardware_compatible: bool,
-    /// GPUs to build for where there is none: sm_86,sm_120
+    /// GPUs to build for where there is none: `sm_86,sm_120`
     #[arg(long, value_name = "SM", value_delimiter = ',')]
     target: Vec<ComputeCapability>,
     /// Only say what would be done
@@ -133,6 +133,7 @@ fn execute(
     if let Some(runtime_dir) = context.named_runtime_dir() {
         arguments.extend(["--runtime-dir".into(), runtime_dir.as_os_str().to_owned()]);
     }
+    arguments.extend(std::iter::repeat_n("-v".into(), context.verbosity()));
     let worker = WorkerCommand::this_program(arguments)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     let deadlines = Deadlines {

@@ -23,6 +23,7 @@ pub(super) struct Context {
     origin: Origin,
     places: Places,
     runtime_dir: Option<PathBuf>,
+    verbosity: usize,
     matches: ArgMatches,
     quiet: bool,
 }
@@ -45,8 +46,7 @@ impl Origin {
 
     /// Gives the command line its variables and the file's defaults.
     pub(super) fn apply(&self, command: Command) -> Result<Command, Failure> {
-        let mut command = config::with_variables(command);
-        command.build();
+        let command = config::with_variables(command);
         match &self.file {
             Some(file) => Ok(config::with_file(command, file)?),
             None => Ok(command),
@@ -68,6 +68,7 @@ impl Context {
             origin,
             places,
             runtime_dir,
+            verbosity: usize::try_from(global.verbosity()).unwrap_or(0),
             matches,
             quiet: global.verbosity() < 0,
         }
@@ -101,6 +102,11 @@ impl Context {
     /// The folder `setup` fills, and the first that run-time libraries are looked for in.
     pub(super) fn runtime_dir(&self) -> &Path {
         self.runtime_dir.as_deref().unwrap_or(&self.places.runtime)
+    }
+
+    /// How many `-v` were given and not taken back by `-q`.
+    pub(super) fn verbosity(&self) -> usize {
+        self.verbosity
     }
 
     /// The run-time folder, where one was named.

@@ -16,7 +16,7 @@ pub(super) fn text(entry: &Entry, stale: &[Change]) -> String {
     let manifest = entry.manifest();
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:<12} {value}").expect("a string takes all")
+        writeln!(text, "{name:<12} {value}").expect("a string takes all");
     };
     let inputs = &manifest.inputs;
     line("engine", entry.id().to_owned());

@@ -101,12 +101,12 @@ fn row(listed: &Listed, here: &Here) -> Row {
     let (what, state, reasons) = match &listed.entry {
         Err(corruption) => (None, "damaged", vec![corruption.to_string()]),
         Ok(entry) => {
-            let stale = here.stale(&entry.manifest().inputs);
-            let state = if stale.is_empty() { "valid" } else { "stale" };
+            let changes = here.stale(&entry.manifest().inputs);
+            let state = if changes.is_empty() { "valid" } else { "stale" };
             (
                 Some(what_of(entry.manifest())),
                 state,
-                stale.iter().map(ToString::to_string).collect(),
+                changes.iter().map(ToString::to_string).collect(),
             )
         }
     };

@@ -116,7 +116,7 @@ fn onnx_text(description: &OnnxDescription) -> String {
 fn bundle_text(summary: &BundleSummary) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:<12} {value}").expect("a string takes all")
+        writeln!(text, "{name:<12} {value}").expect("a string takes all");
     };
     line(
         "bundle",

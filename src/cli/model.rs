@@ -131,10 +131,9 @@ pub(super) fn profile(
 fn default_profile(backend: Option<BackendId>) -> &'static str {
     match backend {
         Some(BackendId::TensorRtRtx) => "rtx",
-        Some(BackendId::OrtCpu) => "cpu",
         Some(BackendId::TensorRt | BackendId::OrtCuda) => "default",
         None if cuda::probe().is_ok() => "default",
-        None => "cpu",
+        Some(BackendId::OrtCpu) | None => "cpu",
     }
 }
 

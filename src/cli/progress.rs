@@ -49,7 +49,7 @@ impl Watch for BuildProgress {
     fn on(&mut self, event: Event<'_>) {
         match event {
             Event::Waiting { graph } => {
-                self.begin(format!("{graph}: another process builds it; waiting"))
+                self.begin(format!("{graph}: another process builds it; waiting"));
             }
             Event::Compiling {
                 graph,
@@ -57,7 +57,7 @@ impl Watch for BuildProgress {
                 precision,
             } => self.begin(format!("{graph}: building {precision} with {backend}")),
             Event::Verifying { graph, backend } => {
-                self.begin(format!("{graph}: comparing {backend} with the reference"))
+                self.begin(format!("{graph}: comparing {backend} with the reference"));
             }
             Event::Step {
                 phase, done, total, ..
@@ -66,7 +66,7 @@ impl Watch for BuildProgress {
                 self.bar.set_length(u64::from(total));
                 self.bar.set_position(u64::from(done));
             }
-            Event::Log { graph, line } => tracing::debug!(%graph, line, "library"),
+            Event::Log { graph, line } => tracing::info!(%graph, line, "library"),
             Event::PassedOver {
                 graph,
                 backend,
@@ -75,11 +75,11 @@ impl Watch for BuildProgress {
                 self.bar.suspend(|| {
                     printer::say(format!(
                         "{graph}: {backend} failed ({reason}); going on with the next backend"
-                    ))
+                    ));
                 });
             }
             Event::Done(built) if !self.terminal && !self.quiet => {
-                printer::say(format!("{}: done", built.graph))
+                printer::say(format!("{}: done", built.graph));
             }
             Event::Done(_) => {}
         }

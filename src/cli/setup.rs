@@ -46,6 +46,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     context
         .printer()
         .result(&installed, |installed| installed.iter().map(line).collect())?;
+    if driver
+        .as_ref()
+        .is_some_and(|driver| driver.cuda_version < 13_000)
+    {
+        printer::say(
+            "ONNX Runtime's CUDA provider wants a driver for CUDA 13, which this one is not; ort-cuda stays unavailable.",
+        );
+    }
     if driver.is_some() {
         printer::say(
             "TensorRT 10 and 11 come from NVIDIA's own package index; where your pip may use it, \

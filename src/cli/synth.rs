@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,9 +43,12 @@ pub(super) struct Args {
     /// Voice of the bundle; the first one that the mode can use where none is named
     #[arg(long, value_name = "NAME")]
     voice: Option<String>,
+    /// How to speak, for `--mode instruct2`; ends in `<|endofprompt|>`, which is added where it is missing
+    #[arg(long, value_name = "TEXT")]
+    instruct: Option<String>,
     /// Speaking rate; 2 is twice as fast
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = parse_speed, allow_negative_numbers = true)]
-    speed: f32,
+    speed: f64,
     /// Decides every random number
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -75,6 +79,8 @@ struct Report {
     served: Vec<Served>,
 }
 
+/// Ends an instruction in the language model's input.
+const END_OF_PROMPT: &str = "<|endofprompt|>";
 /// A book's chapter; one utterance takes far less.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
@@ -98,11 +104,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             "there is nothing to say in the text"
         )));
     }
-    let prompt_text_ids = match (args.mode, &voice.transcript) {
-        (Mode::ZeroShot, Some(transcript)) => {
-            tokenizer.encode(&text_frontend.unsplit(transcript))?
-        }
-        _ => Vec::new(),
+    let prompt_text_ids = match prompt_text(args, &voice, &text_frontend)? {
+        Some(text) => tokenizer.encode(&text)?,
+        None => Vec::new(),
     };
     let text_ids = segments
         .iter()
@@ -135,6 +139,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     context.printer().result(&report, text_of)?;
     Ok(Exit::Done)
+}
+
+/// What the language model reads before the text: the prompt's transcript, or the instruction.
+fn prompt_text(
+    args: &Args,
+    voice: &Voice,
+    text_frontend: &TextFrontend,
+) -> Result<Option<String>, Failure> {
+    match (args.mode, &args.instruct) {
+        (Mode::Instruct2, None) => Err(Failure::usage(anyhow::anyhow!(
+            "the mode instruct2 needs an instruction"
+        ))
+        .with_hint("--instruct \"Speak softly.\"")),
+        (Mode::Instruct2, Some(words)) if words.ends_with(END_OF_PROMPT) => Ok(Some(words.clone())),
+        (Mode::Instruct2, Some(words)) => Ok(Some(format!("{words}{END_OF_PROMPT}"))),
+        (mode, Some(_)) => Err(Failure::usage(anyhow::anyhow!(
+            "the mode {mode} takes no instruction"
+        ))
+        .with_hint("--mode instruct2, or leave out --instruct")),
+        (Mode::ZeroShot, None) => {
+            let transcript = voice.transcript.as_deref();
+            Ok(transcript.map(|words| text_frontend.unsplit(words)))
+        }
+        (_, None) => Ok(None),
+    }
 }
 
 fn said_text(args: &Args) -> Result<String, Failure> {
@@ -170,8 +199,8 @@ fn said_text(args: &Args) -> Result<String, Failure> {
     Ok(text.to_owned())
 }
 
-fn parse_speed(text: &str) -> Result<f32, String> {
-    let speed: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
     check_speed(speed).map_err(|error| error.to_string())?;
     Ok(speed)
 }
@@ -182,7 +211,7 @@ fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
     }
     for name in bundle.voice_names() {
         let voice = bundle.voice(&name)?;
-        if args.mode == Mode::Sft || !voice.prompt_token.is_empty() {
+        if usable(&voice, args.mode) {
             return Ok(voice);
         }
     }
@@ -194,6 +223,18 @@ fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
         "cvtrt inspect {} lists its voices",
         bundle.dir().display()
     )))
+}
+
+fn usable(voice: &Voice, mode: Mode) -> bool {
+    let has_transcript = voice
+        .transcript
+        .as_deref()
+        .is_some_and(|words| !words.is_empty());
+    match mode {
+        Mode::Sft => true,
+        Mode::ZeroShot => !voice.prompt_token.is_empty() && has_transcript,
+        _ => !voice.prompt_token.is_empty(),
+    }
 }
 
 fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {
@@ -245,9 +286,19 @@ fn write_audio(output: &Path, spoken: &[Speech]) -> Result<(), Failure> {
         return Printer::write(&bytes);
     }
     let failed = |error: io::Error| Failure::write(output, error);
-    let mut file = tempfile::NamedTempFile::new_in(folder_of(output)).map_err(failed)?;
+    // A pipe or a device is written to; a link's file is replaced, not the link.
+    let known = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
+    if fs::metadata(&known).is_ok_and(|data| !data.is_file()) {
+        let file = fs::OpenOptions::new().write(true).open(&known);
+        wav::write(file.map_err(failed)?, &pcm, sample_rate)?;
+        return Ok(());
+    }
+    let mut file = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder_of(&known))
+        .map_err(failed)?;
     wav::write(&mut file, &pcm, sample_rate)?;
-    file.persist(output).map_err(|error| failed(error.error))?;
+    file.persist(&known).map_err(|error| failed(error.error))?;
     Ok(())
 }
 
@@ -301,8 +352,11 @@ fn text_of(report: &Report) -> String {
     text
 }
 
+/// Takes one stage's time out of a speech's.
+type Pick = fn(&Speech) -> StageTime;
+
 fn stage_table(report: &Report) -> String {
-    let sum = |pick: fn(&Speech) -> StageTime| {
+    let sum = |pick: Pick| {
         report.segments.iter().map(pick).fold(
             (Duration::ZERO, Duration::ZERO, 0),
             |(wall, inside, runs), stage| {
@@ -314,7 +368,7 @@ fn stage_table(report: &Report) -> String {
             },
         )
     };
-    let stages: [(&str, fn(&Speech) -> StageTime); 6] = [
+    let stages: [(&str, Pick); 6] = [
         ("prefill", |speech| speech.times.prefill),
         ("decode", |speech| speech.times.decode),
         ("encode", |speech| speech.times.encode),

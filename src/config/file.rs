@@ -131,68 +131,63 @@ impl ConfigFile {
         own.is_some_and(|own| own.contains_key(flag)) || self.entries.contains_key(flag)
     }
 
+    /// Changes flags of a command that is not built yet: clap looks a built one's flags up by their old places.
     pub(super) fn apply(&self, command: Command) -> Result<Command, ConfigError> {
-        self.apply_entries(command, &self.entries)
+        let name = command.get_name().to_owned();
+        let globals = command.get_arguments().filter(|arg| arg.is_global_set());
+        let globals: Vec<Arg> = globals.cloned().collect();
+        self.apply_entries(command, &name, &self.entries, &globals)
     }
 
     fn apply_entries(
         &self,
         mut command: Command,
+        name: &str,
         entries: &Mapping,
+        globals: &[Arg],
     ) -> Result<Command, ConfigError> {
         for (key, value) in entries {
-            let entry = key.as_str().ok_or_else(|| {
-                self.unknown(
-                    &word(key).unwrap_or_else(|| "a list or mapping".to_owned()),
-                    &command,
-                )
-            })?;
+            let Some(entry) = key.as_str() else {
+                let key = word(key).unwrap_or_else(|| "a list or mapping".to_owned());
+                return Err(self.unknown(&key, name));
+            };
             if let (Some(subcommand), Value::Mapping(own)) =
                 (command.find_subcommand(entry).cloned(), value)
             {
-                let changed = self.apply_entries(subcommand, own)?;
+                let changed =
+                    self.apply_entries(subcommand, &format!("{name} {entry}"), own, globals)?;
                 command = command.mut_subcommand(entry, |_| changed);
                 continue;
             }
-            let named = |arg: &&Arg| arg.get_long() == Some(entry) && !is_command(arg);
-            let Some(arg) = command.get_arguments().find(named) else {
-                return Err(self.unknown(entry, &command));
+            let named = |arg: &&Arg| arg.get_long() == Some(entry);
+            let own = command.get_arguments().find(named).cloned();
+            let Some(arg) = own.as_ref().or_else(|| globals.iter().find(named)) else {
+                return Err(self.unknown(entry, name));
             };
-            if value.is_sequence() && !matches!(arg.get_action(), ArgAction::Append) {
-                return Err(ConfigError::List {
-                    path: self.path.clone(),
-                    entry: entry.to_owned(),
-                });
-            }
-            let id = arg.get_id().clone();
-            let words = words(value).ok_or_else(|| ConfigError::Value {
-                path: self.path.clone(),
-                entry: entry.to_owned(),
-            })?;
-            command = command.mut_arg(id, |arg| arg.default_values(words));
+            let changed = arg.clone().default_values(self.values(entry, value, arg)?);
+            command = match own {
+                Some(own) => command.mut_arg(own.get_id(), |_| changed),
+                None => command.arg(changed),
+            };
         }
         Ok(command)
     }
 
-    fn unknown(&self, entry: &str, command: &Command) -> ConfigError {
-        let command = command
-            .get_bin_name()
-            .unwrap_or(command.get_name())
-            .to_owned();
+    fn values(&self, entry: &str, value: &Value, arg: &Arg) -> Result<Vec<String>, ConfigError> {
+        let (path, entry) = (self.path.clone(), entry.to_owned());
+        if value.is_sequence() && !matches!(arg.get_action(), ArgAction::Append) {
+            return Err(ConfigError::List { path, entry });
+        }
+        words(value).ok_or(ConfigError::Value { path, entry })
+    }
+
+    fn unknown(&self, entry: &str, command: &str) -> ConfigError {
         ConfigError::Unknown {
             path: self.path.clone(),
             entry: entry.to_owned(),
-            command,
+            command: command.to_owned(),
         }
     }
-}
-
-/// `--help` and `--version` ask for something else than the command's work.
-fn is_command(arg: &Arg) -> bool {
-    matches!(
-        arg.get_action(),
-        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
-    )
 }
 
 fn words(value: &Value) -> Option<Vec<String>> {

@@ -6,7 +6,7 @@
 
 use crate::profile::ComputeCapability;
 use cudarc::driver::sys::CUdevice_attribute;
-use cudarc::driver::{CudaContext, result};
+use cudarc::driver::{DriverError, result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A working driver.
@@ -63,7 +63,7 @@ pub fn probe() -> Result<Driver, NoCuda> {
 }
 
 fn probe_driver() -> Result<Driver, NoCuda> {
-    let broken = |error: cudarc::driver::DriverError| NoCuda::Broken(error.to_string());
+    let broken = |error: DriverError| NoCuda::Broken(error.to_string());
     if let Err(error) = result::init() {
         return Err(match error.0 {
             cudarc::driver::sys::CUresult::CUDA_ERROR_NO_DEVICE => NoCuda::NoDevice,
@@ -71,7 +71,7 @@ fn probe_driver() -> Result<Driver, NoCuda> {
         });
     }
     let count = result::device::get_count().map_err(broken)?;
-    let devices = (0..usize::try_from(count).unwrap_or(0))
+    let devices = (0..count)
         .map(probe_device)
         .collect::<Result<Vec<_>, _>>()
         .map_err(broken)?;
@@ -85,41 +85,31 @@ fn probe_driver() -> Result<Driver, NoCuda> {
     })
 }
 
-fn probe_device(ordinal: usize) -> Result<Device, cudarc::driver::DriverError> {
-    let context = CudaContext::new(ordinal)?;
-    let (major, minor) = context.compute_capability()?;
-    let (_, total) = context.mem_get_info()?;
-    let multiprocessors =
-        context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-    let unsigned = |number: i32| u32::try_from(number).unwrap_or(0);
+/// Reads what the driver knows of a device; makes no context, which would take memory on it.
+fn probe_device(ordinal: i32) -> Result<Device, DriverError> {
+    let device = result::device::get(ordinal)?;
+    let attribute = |which| {
+        // SAFETY: `device` is a handle the driver gave above.
+        let value = unsafe { result::device::get_attribute(device, which) }?;
+        Ok::<u32, DriverError>(u32::try_from(value).unwrap_or(0))
+    };
+    // SAFETY: `device` is a handle the driver gave above.
+    let memory = unsafe { result::device::total_mem(device) }?;
     Ok(Device {
-        ordinal,
-        name: context.name()?,
+        ordinal: usize::try_from(ordinal).expect("ordinals count from zero"),
+        name: result::device::get_name(device)?,
         capability: ComputeCapability {
-            major: unsigned(major),
-            minor: unsigned(minor),
+            major: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            minor: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
         },
-        memory_bytes: total as u64,
-        multiprocessors: unsigned(multiprocessors),
+        memory_bytes: memory as u64,
+        multiprocessors: attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
     })
 }
 
-fn driver_version() -> Result<i32, cudarc::driver::DriverError> {
+fn driver_version() -> Result<i32, DriverError> {
     let mut version = 0;
     // SAFETY: the driver writes one integer through the pointer, which outlives the call.
     unsafe { cudarc::driver::sys::cuDriverGetVersion(&raw mut version) }.result()?;
     Ok(version)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_probe_answers_with_or_without_a_gpu() {
-        match probe() {
-            Ok(driver) => assert!(!driver.devices.is_empty()),
-            Err(reason) => assert!(!reason.to_string().is_empty()),
-        }
-    }
 }

@@ -4,7 +4,7 @@ use crate::backend::NoBackend;
 use crate::build::BuildError;
 use crate::bundle::BundleError;
 use crate::hint::{Class, Hint};
-use crate::ids::GraphId;
+use crate::ids::{GraphId, Tier};
 use std::borrow::Cow;
 
 /// Why graphs were not loaded.
@@ -17,6 +17,14 @@ pub enum DeployError {
     /// No plan could be made.
     #[error(transparent)]
     Plan(#[from] BuildError),
+    /// A tier was forced and its engine was never built.
+    #[error("there is no engine of `{graph}` for the tier {tier}")]
+    NoEngine {
+        /// The graph.
+        graph: GraphId,
+        /// The tier.
+        tier: Tier,
+    },
     /// No link of a graph's chain loads it.
     #[error("`{graph}` cannot be served")]
     Graph {
@@ -37,6 +45,13 @@ impl Hint for DeployError {
                 "cvtrt diagnose names the tier that runs here; leave out --tier to use it".into(),
             ),
             Self::Plan(error) => error.hint(),
+            Self::NoEngine { tier, .. } => Some(
+                format!(
+                    "cvtrt build --backend {} --{}",
+                    tier.backend, tier.precision
+                )
+                .into(),
+            ),
             Self::Graph { source, .. } => source.hint(),
         }
     }
@@ -45,6 +60,7 @@ impl Hint for DeployError {
         match self {
             Self::Bundle(error) => error.class(),
             Self::Plan(error) => error.class(),
+            Self::NoEngine { .. } => Class::Unavailable,
             Self::Graph { source, .. } => source.class(),
         }
     }

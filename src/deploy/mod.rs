@@ -120,6 +120,7 @@ fn load(
         }
         PlanState::Build { .. } => None,
     };
+    check_forced(request, &planned, engine.is_some())?;
     let chain = remaining(request, &planned);
     let mut artifacts: Artifacts<'_> = chain
         .links
@@ -160,6 +161,23 @@ fn load(
         },
         served,
     ))
+}
+
+/// A forced precision needs an engine: a model that was not compiled runs in FP32.
+fn check_forced(
+    request: &DeployRequest<'_>,
+    planned: &PlannedGraph,
+    has_engine: bool,
+) -> Result<(), DeployError> {
+    match request.tier {
+        Some(tier) if !has_engine && planned.precision != Precision::Fp32 => {
+            Err(DeployError::NoEngine {
+                graph: planned.graph,
+                tier,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The links from the planned one on; those before it were found unable to serve the graph.

@@ -56,7 +56,7 @@ fn damaged(dir: &Path, error: &BundleError) -> Finding {
     let mut what = format!("{}: {error}", dir.display());
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        what.push_str(&format!(": {cause}"));
+        what = format!("{what}: {cause}");
         source = cause.source();
     }
     Finding::problem(

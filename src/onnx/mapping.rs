@@ -15,15 +15,16 @@ use std::path::Path;
 /// # Errors
 /// Whatever opening gives; [`io::ErrorKind::InvalidInput`] for what is not an ordinary file.
 pub(super) fn map_file(path: &Path) -> io::Result<Bytes> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
+    // Looked at before it is opened: opening a pipe waits for its writer.
+    let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "not an ordinary file",
         ));
     }
-    if metadata.len() == 0 {
+    let file = File::open(path)?;
+    if file.metadata()?.len() == 0 {
         return Ok(Bytes::new());
     }
     // SAFETY: the mapping is read-only and private to this process' view; who replaces a model renames a new file over

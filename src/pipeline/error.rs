@@ -139,7 +139,7 @@ pub enum SpeechError {
     Stopped,
     /// The speed is not one audio can be made at.
     #[error("speed {0} is outside {min} to {max}", min = SPEEDS.0, max = SPEEDS.1)]
-    Speed(f32),
+    Speed(f64),
     /// An id has no row in its table.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -181,7 +181,7 @@ pub enum SpeechError {
 }
 
 /// Slowest and fastest speed; beyond, linear interpolation of the mel no longer sounds like speech.
-pub(crate) const SPEEDS: (f32, f32) = (0.25, 4.0);
+pub(crate) const SPEEDS: (f64, f64) = (0.25, 4.0);
 
 impl Hint for OpenError {
     fn hint(&self) -> Option<Cow<'static, str>> {

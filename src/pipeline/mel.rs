@@ -15,10 +15,10 @@ use crate::tensor::{Shape, Tensor};
     clippy::cast_sign_loss,
     reason = "frame counts are small and positive"
 )]
-pub fn stretch(mel: &Tensor, speed: f32, stretched: &mut Tensor) {
+pub fn stretch(mel: &Tensor, speed: f64, stretched: &mut Tensor) {
     let shape = mel.shape();
     let (bins, frames) = (shape.dims()[1], shape.dims()[2]);
-    let size = ((frames as f64 / f64::from(speed)) as usize).max(1);
+    let size = ((frames as f64 / speed) as usize).max(1);
     stretched.reshape(Shape::new(&[1, bins, size]));
     let scale = frames as f32 / size as f32;
     let source = mel.elements::<f32>().expect("mels are f32");

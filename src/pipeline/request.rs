@@ -24,7 +24,7 @@ pub struct SpeechRequest {
     /// Ends the speech after this many tokens, where the text's own limit is not lower.
     pub max_tokens: Option<usize>,
     /// 2 is twice as fast; 0.25 to 4.
-    pub speed: f32,
+    pub speed: f64,
 }
 
 /// What of a voice the flow hears.
@@ -119,7 +119,7 @@ impl<'a> FlowVoice<'a> {
 ///
 /// # Errors
 /// [`SpeechError::Speed`] beyond 0.25 to 4, and for what is no number.
-pub fn check_speed(speed: f32) -> Result<(), SpeechError> {
+pub fn check_speed(speed: f64) -> Result<(), SpeechError> {
     if (SPEEDS.0..=SPEEDS.1).contains(&speed) {
         Ok(())
     } else {

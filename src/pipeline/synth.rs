@@ -48,7 +48,7 @@ pub struct Synthesizer {
 /// What an utterance needs beside itself, and what it gave so far.
 struct Sound<'a> {
     voice: FlowVoice<'a>,
-    speed: f32,
+    speed: f64,
     noise: &'a mut dyn SourceNoise,
     start: Instant,
     times: StageTimes,
@@ -145,7 +145,7 @@ impl Synthesizer {
         &mut self,
         tokens: Vec<i32>,
         voice: &Voice,
-        speed: f32,
+        speed: f64,
         noise: &mut dyn SourceNoise,
     ) -> Result<Speech, SpeechError> {
         check_speed(speed)?;
@@ -261,7 +261,7 @@ impl Synthesizer {
         let start = Instant::now();
         let first = self.manifest.frames_of_tokens(piece.offset);
         self.solve.copy_mel(first, &mut self.mel);
-        if (sound.speed - 1.0).abs() > f32::EPSILON {
+        if (sound.speed - 1.0).abs() > f64::EPSILON {
             stretch(&self.mel, sound.speed, &mut self.stretched);
             std::mem::swap(&mut self.mel, &mut self.stretched);
         }
@@ -283,7 +283,7 @@ impl Synthesizer {
 }
 
 impl<'a> Sound<'a> {
-    fn new(voice: FlowVoice<'a>, speed: f32, noise: &'a mut dyn SourceNoise) -> Self {
+    fn new(voice: FlowVoice<'a>, speed: f64, noise: &'a mut dyn SourceNoise) -> Self {
         Self {
             voice,
             speed,

@@ -27,7 +27,7 @@ struct SpeechBody {
     voice: Option<VoiceName>,
     instructions: Option<String>,
     response_format: Option<String>,
-    speed: Option<f32>,
+    speed: Option<f64>,
     stream_format: Option<StreamFormat>,
     stream: Option<bool>,
     seed: Option<u64>,

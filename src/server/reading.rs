@@ -35,7 +35,7 @@ pub(super) struct Wish {
     /// How the text is cut into segments.
     pub(super) splitting: Splitting,
     pub(super) seed: u64,
-    pub(super) speed: f32,
+    pub(super) speed: f64,
 }
 
 /// Why a bundle cannot be served.

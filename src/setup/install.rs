@@ -3,9 +3,11 @@
 use super::wheels::WETEXT;
 use super::{Kind, SetupError, Wheel, adopt, pip};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A set of files that is in place.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -36,6 +38,10 @@ pub enum Origin {
     Unpacked,
 }
 
+const STAGING: &str = ".staging-";
+/// Longer than any download takes.
+const STALE: Duration = Duration::from_secs(6 * 3600);
+
 /// Puts a wheel's files into `root`, unless they are there or installed already.
 ///
 /// `from`: a folder of wheels to use instead of pip's download.
@@ -51,15 +57,20 @@ pub fn install(wheel: &Wheel, root: &Path, from: Option<&Path>) -> Result<Instal
         return Ok(report(wheel, folder, Origin::Adopted, bytes));
     }
     create(root)?;
-    let staging = tempfile::tempdir_in(root).map_err(|source| SetupError::File {
+    let failed = |source| SetupError::File {
         path: root.to_owned(),
         source,
-    })?;
-    let archive = match from {
+    };
+    sweep(root);
+    let staging = tempfile::Builder::new()
+        .prefix(STAGING)
+        .tempdir_in(root)
+        .map_err(failed)?;
+    let archives = match from {
         Some(from) => pip::find(wheel, from)?,
         None => pip::fetch(wheel, staging.path())?,
     };
-    check_digest(wheel, &archive)?;
+    let archive = with_digest(wheel, archives)?;
     let unpacked = staging.path().join("unpacked");
     create(&unpacked)?;
     unpack(wheel, &archive, &unpacked)?;
@@ -72,7 +83,9 @@ pub fn install(wheel: &Wheel, root: &Path, from: Option<&Path>) -> Result<Instal
             source,
         })?;
     }
-    let bytes = complete(wheel, &folder).unwrap_or(0);
+    let (stamp, bytes) = stamp(wheel, &folder).unwrap_or_default();
+    let path = folder.join(stamp_name(wheel));
+    fs::write(&path, stamp).map_err(|source| SetupError::File { path, source })?;
     Ok(report(wheel, folder, Origin::Unpacked, bytes))
 }
 
@@ -97,15 +110,46 @@ fn report(wheel: &Wheel, folder: PathBuf, origin: Origin, bytes: u64) -> Install
     }
 }
 
-/// Bytes of the files, where all of them are in `folder`.
+/// Bytes of the files, where all of them are in `folder` as this wheel brought them.
+///
+/// Another version has files of the same names, so a stamp written last says which wheel they came out of.
 fn complete(wheel: &Wheel, folder: &Path) -> Option<u64> {
-    let size = |member: &&str| {
-        fs::metadata(folder.join(member))
-            .ok()
-            .filter(fs::Metadata::is_file)
-            .map(|data| data.len())
+    let (expected, bytes) = stamp(wheel, folder)?;
+    let found = fs::read_to_string(folder.join(stamp_name(wheel))).ok()?;
+    (found == expected).then_some(bytes)
+}
+
+/// What the stamp says while the files are in place: the wheel's digest, and each file's size; and their bytes in all.
+fn stamp(wheel: &Wheel, folder: &Path) -> Option<(String, u64)> {
+    let (mut text, mut bytes) = (format!("{}\n", wheel.sha256), 0);
+    for member in wheel.members {
+        let data = fs::metadata(folder.join(member)).ok()?;
+        if !data.is_file() {
+            return None;
+        }
+        writeln!(text, "{} {member}", data.len()).expect("a string takes all");
+        bytes += data.len();
+    }
+    Some((text, bytes))
+}
+
+fn stamp_name(wheel: &Wheel) -> String {
+    format!(".{}.stamp", wheel.package)
+}
+
+/// Removes what an earlier run that was killed left; a younger folder may be another run's.
+fn sweep(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else {
+        return;
     };
-    wheel.members.iter().map(size).sum()
+    for entry in entries.filter_map(Result::ok) {
+        let staging = entry.file_name().to_string_lossy().starts_with(STAGING);
+        let age = entry.metadata().and_then(|data| data.modified());
+        let old = age.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > STALE));
+        if staging && old && fs::remove_dir_all(entry.path()).is_err() {
+            tracing::warn!(path = %entry.path().display(), "cannot be removed");
+        }
+    }
 }
 
 fn adopted(wheel: &Wheel) -> Option<(PathBuf, u64)> {
@@ -118,30 +162,38 @@ fn adopted(wheel: &Wheel) -> Option<(PathBuf, u64)> {
         .into_iter()
         .find(|site| site.join(&info).is_dir())?;
     let folder = site.join(wheel.base);
-    let bytes = complete(wheel, &folder)?;
+    let (_, bytes) = stamp(wheel, &folder)?;
     Some((folder, bytes))
 }
 
-fn check_digest(wheel: &Wheel, archive: &Path) -> Result<(), SetupError> {
+/// The one of several files that is the wheel cvtrt was tried with.
+fn with_digest(wheel: &Wheel, archives: Vec<PathBuf>) -> Result<PathBuf, SetupError> {
+    let mut other = None;
+    for archive in archives {
+        let found = digest(&archive)?;
+        if found == wheel.sha256 {
+            return Ok(archive);
+        }
+        other = other.or(Some((archive, found)));
+    }
+    let (path, found) = other.expect("a search that found none is an error before");
+    Err(SetupError::Digest {
+        path,
+        expected: wheel.sha256,
+        found,
+        command: pip::command_line(wheel),
+    })
+}
+
+fn digest(archive: &Path) -> Result<String, SetupError> {
     let failed = |source| SetupError::File {
         path: archive.to_owned(),
         source,
     };
     let mut hasher = Sha256::new();
-    io::copy(
-        &mut File::open(archive).map_err(failed)?,
-        &mut HashWriter(&mut hasher),
-    )
-    .map_err(failed)?;
-    let found = hex(&hasher.finalize());
-    if found == wheel.sha256 {
-        return Ok(());
-    }
-    Err(SetupError::Digest {
-        path: archive.to_owned(),
-        expected: wheel.sha256,
-        found,
-    })
+    let mut file = File::open(archive).map_err(failed)?;
+    io::copy(&mut file, &mut HashWriter(&mut hasher)).map_err(failed)?;
+    Ok(hex(&hasher.finalize()))
 }
 
 fn unpack(wheel: &Wheel, archive: &Path, folder: &Path) -> Result<(), SetupError> {

@@ -38,6 +38,8 @@ pub enum SetupError {
         version: &'static str,
         /// The last line pip said.
         reason: String,
+        /// What fetches it by hand.
+        command: String,
     },
     /// The offline folder lacks the wheel.
     #[error("{} holds no wheel of {package} {version}", folder.display())]
@@ -48,6 +50,8 @@ pub enum SetupError {
         package: &'static str,
         /// Version.
         version: &'static str,
+        /// What fetches it by hand.
+        command: String,
     },
     /// The wheel is not the one cvtrt was tried with.
     #[error("{} has the SHA-256 {found}, expected {expected}", path.display())]
@@ -58,6 +62,8 @@ pub enum SetupError {
         expected: &'static str,
         /// What was found.
         found: String,
+        /// What fetches the right one by hand.
+        command: String,
     },
     /// The wheel lacks a file.
     #[error("{} holds no `{member}`", path.display())]
@@ -94,13 +100,12 @@ impl Hint for SetupError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::NoPython { .. } => "apt-get install python3-pip, or `cvtrt setup --from DIR` with the wheels fetched elsewhere".into(),
-            Self::Fetch { package, version, .. } => {
-                format!("check pip's configuration and the network, or fetch {package}=={version} elsewhere and name its folder with --from").into()
+            Self::Fetch { command, .. } => {
+                format!("check pip's configuration and the network; or elsewhere `{command}`, and name its folder with --from").into()
             }
-            Self::NotInFolder { package, version, .. } => {
-                format!("on a machine with a network: pip download --no-deps {package}=={version}").into()
+            Self::NotInFolder { command, .. } | Self::Digest { command, .. } => {
+                format!("on a machine with a network: {command}").into()
             }
-            Self::Digest { path, .. } => format!("delete {} and run the command again", path.display()).into(),
             Self::Member { .. } | Self::Archive { .. } => "the wheel is damaged: delete it and run the command again".into(),
             Self::File { .. } => "choose a folder you may write with --runtime-dir".into(),
             Self::NoGpu(_) => "cvtrt setup --cpu, or install the NVIDIA driver first".into(),

@@ -4,11 +4,11 @@ use super::{SetupError, Wheel};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Fetches a wheel into `folder` and returns its path.
+/// Fetches a wheel into `folder` and returns its path, alone in a list.
 ///
 /// `pip download` is used rather than `pip install`: it works where the system's Python is externally managed, and
 /// leaves no environment behind.
-pub(super) fn fetch(wheel: &Wheel, folder: &Path) -> Result<PathBuf, SetupError> {
+pub(super) fn fetch(wheel: &Wheel, folder: &Path) -> Result<Vec<PathBuf>, SetupError> {
     let mut command = Command::new("python3");
     command.args([
         "-m",
@@ -46,29 +46,47 @@ pub(super) fn fetch(wheel: &Wheel, folder: &Path) -> Result<PathBuf, SetupError>
             package: wheel.package,
             version: wheel.version,
             reason,
+            command: command_line(wheel),
         });
     }
     find(wheel, folder)
 }
 
-/// The wheel among the files of a folder.
-pub(super) fn find(wheel: &Wheel, folder: &Path) -> Result<PathBuf, SetupError> {
+/// The files of a folder that carry the wheel's name and version; never none.
+pub(super) fn find(wheel: &Wheel, folder: &Path) -> Result<Vec<PathBuf>, SetupError> {
     let prefix = format!("{}-{}-", wheel.package.replace('-', "_"), wheel.version);
-    let missing = || SetupError::NotInFolder {
-        folder: folder.to_owned(),
-        package: wheel.package,
-        version: wheel.version,
-    };
-    let entries = std::fs::read_dir(folder).map_err(|_| missing())?;
     let is_wheel = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "whl")
             && path
                 .file_name()
                 .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
     };
-    entries
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut found: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .find(is_wheel)
-        .ok_or_else(missing)
+        .filter(is_wheel)
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(SetupError::NotInFolder {
+            folder: folder.to_owned(),
+            package: wheel.package,
+            version: wheel.version,
+            command: command_line(wheel),
+        });
+    }
+    Ok(found)
+}
+
+/// What to type on a machine with a network to get just this wheel, under any Python.
+pub(super) fn command_line(wheel: &Wheel) -> String {
+    let Wheel {
+        package,
+        version,
+        tags,
+        ..
+    } = wheel;
+    let tags: String = tags.iter().map(|tag| format!(" {tag}")).collect();
+    format!("pip download --no-deps --only-binary=:all:{tags} {package}=={version}")
 }

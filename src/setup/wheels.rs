@@ -42,8 +42,8 @@ impl Kind {
     /// The folder its files go to, below the run-time folder.
     pub const fn folder(self) -> &'static str {
         match self {
-            Self::OnnxRuntime => "onnxruntime",
-            Self::OnnxRuntimeGpu => "onnxruntime_gpu",
+            // The GPU build is the CPU build with providers beside it.
+            Self::OnnxRuntime | Self::OnnxRuntimeGpu => "onnxruntime",
             Self::TensorRtRtx => "tensorrt_rtx",
             Self::Cuda => "cuda",
             Self::Wetext => "wetext",
@@ -60,24 +60,21 @@ impl Wheel {
 
 /// The wheels to install: for the processor alone, or for the GPU whose driver is given.
 pub fn wheels(driver: Option<&Driver>) -> Vec<Wheel> {
-    let mut wheels = vec![ONNX_RUNTIME, WETEXT];
     match driver {
-        Some(driver) if driver.cuda_version >= 13_000 => {
-            wheels.extend([
-                TENSORRT_RTX,
-                ONNX_RUNTIME_GPU,
-                CUDA_RUNTIME,
-                CUBLAS,
-                CURAND,
-                CUFFT,
-                CUDNN,
-            ]);
-        }
+        Some(driver) if driver.cuda_version >= 13_000 => vec![
+            ONNX_RUNTIME_GPU,
+            CUDA_RUNTIME,
+            CUBLAS,
+            CURAND,
+            CUFFT,
+            CUDNN,
+            TENSORRT_RTX,
+            WETEXT,
+        ],
         // ONNX Runtime's CUDA provider of this version wants CUDA 13, which an older driver lacks.
-        Some(_) => wheels.push(TENSORRT_RTX_CUDA_12),
-        None => wheels.push(TENSORRT_RTX),
+        Some(_) => vec![ONNX_RUNTIME, TENSORRT_RTX_CUDA_12, WETEXT],
+        None => vec![ONNX_RUNTIME, TENSORRT_RTX, WETEXT],
     }
-    wheels
 }
 
 const PYTHON_311: &[&str] = &[

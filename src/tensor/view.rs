@@ -88,6 +88,9 @@ pub enum ViewError {
         /// Asked type.
         asked: DType,
     },
+    /// The bytes do not lie where elements of the type may.
+    #[error("the bytes are not aligned for {0}")]
+    Alignment(DType),
     /// The bytes are on a device and were asked for as host memory.
     #[error("the tensor is in the memory of device {0}")]
     OnDevice(u32),
@@ -217,7 +220,8 @@ impl<'a> TensorView<'a> {
     /// The elements, where they are on the host and of this type.
     ///
     /// # Errors
-    /// [`ViewError::Type`] for another element type, [`ViewError::OnDevice`] for device memory.
+    /// [`ViewError::Type`] for another element type, [`ViewError::OnDevice`] for device memory,
+    /// [`ViewError::Alignment`] for bytes out of line.
     pub fn elements<T: Element>(&self) -> Result<&'a [T], ViewError> {
         if self.dtype != T::DTYPE {
             return Err(ViewError::Type {
@@ -226,7 +230,9 @@ impl<'a> TensorView<'a> {
             });
         }
         match self.bytes {
-            Bytes::Host(bytes) => Ok(bytemuck::cast_slice(bytes)),
+            Bytes::Host(bytes) => {
+                bytemuck::try_cast_slice(bytes).map_err(|_| ViewError::Alignment(self.dtype))
+            }
             Bytes::Device(span) => Err(ViewError::OnDevice(span.ordinal)),
         }
     }

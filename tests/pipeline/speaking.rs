@@ -149,7 +149,7 @@ fn refusals_are_typed_and_leave_the_synthesiser_usable() {
         ),
         (
             "no speed",
-            |request, _, _| request.speed = f32::NAN,
+            |request, _, _| request.speed = f64::NAN,
             |error| matches!(error, SpeechError::Speed(_)),
         ),
     ];

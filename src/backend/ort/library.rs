@@ -6,7 +6,7 @@
 
 use super::fault::{self, Fault};
 use ort::LoadDynamicError;
-use ort::environment::Environment;
+use ort::environment::{Environment, EnvironmentBuilder};
 use ort::logging::LogLevel;
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -89,12 +89,19 @@ impl OrtLibrary {
             };
         }
         for path in candidates {
-            match Self::load(&path) {
+            // `ort` keeps the first library it takes for the life of the process: what fails after that is final, and
+            // another candidate would be reported under the wrong name.
+            let taken = fault::guard(|| ort::init_from(&path).map_err(|error| refusal(&error)));
+            let last = taken.is_ok();
+            match taken.and_then(|builder| Self::of(&path, builder)) {
                 Ok(library) => return Ok(LOADED.get_or_init(|| library)),
                 Err(fault) => refused.push(Refused {
                     path,
                     reason: fault.message,
                 }),
+            }
+            if last {
+                break;
             }
         }
         Err(LibraryError::NotFound { refused })
@@ -114,8 +121,7 @@ impl OrtLibrary {
         &self.environment
     }
 
-    fn load(path: &Path) -> Result<Self, Fault> {
-        let builder = fault::guard(|| ort::init_from(path).map_err(|error| refusal(&error)))?;
+    fn of(path: &Path, builder: EnvironmentBuilder) -> Result<Self, Fault> {
         let version = version_of(path)?;
         let environment = fault::guard(|| {
             let environment = builder

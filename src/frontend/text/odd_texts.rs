@@ -25,7 +25,7 @@ fn limited() -> Splitting {
     }
 }
 
-fn large_texts() -> Vec<String> {
+fn large_texts(bytes: usize) -> Vec<String> {
     let repeated = [
         "a",
         "a.",
@@ -63,7 +63,7 @@ fn large_texts() -> Vec<String> {
     ];
     repeated
         .iter()
-        .map(|unit| unit.repeat(100_000 / unit.len()))
+        .map(|unit| unit.repeat(bytes / unit.len()))
         .collect()
 }
 
@@ -106,7 +106,7 @@ fn odd_texts_have_these_segments() {
 #[test]
 fn large_texts_are_split_and_lose_nothing() {
     let frontend = TextFrontend::plain();
-    for text in large_texts() {
+    for text in large_texts(20_000).into_iter().chain(["x".repeat(100_000)]) {
         let whole = frontend
             .segments(&text, &WHISPER, &UNCUT)
             .expect("segments");
@@ -140,7 +140,7 @@ fn letters_of(segments: &[String]) -> String {
 
 #[test]
 fn what_is_measured_grows_with_the_text_alone() {
-    for text in large_texts() {
+    for text in large_texts(100_000) {
         let measured = Cell::new(0);
         let count = |piece: &str| {
             measured.set(measured.get() + piece.len());
@@ -168,7 +168,7 @@ fn what_is_measured_grows_with_the_text_alone() {
 #[test]
 fn large_texts_without_a_clause_for_the_graphs_pass_them_by() {
     let frontend = TextFrontend::open(&runtime_dir().join("wetext")).expect("graphs, or none");
-    for text in large_texts()
+    for text in large_texts(100_000)
         .iter()
         .filter(|text| !text.contains(letters::is_digit))
     {

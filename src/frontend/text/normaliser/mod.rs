@@ -183,3 +183,30 @@ fn read(path: PathBuf) -> Result<Transducer, FrontendError> {
         Err(source) => Err(FrontendError::ReadGraph { path, source }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_graphs_turn_normalisation_off_and_say_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let normaliser = Normaliser::open(folder.path()).expect("works without");
+        let file = folder.path().join("zh/tn/tagger.fst");
+        assert_eq!(*normaliser.state(), Normalisation::Missing { file });
+        assert_eq!(normaliser.spoken(" 3 cats\n", Language::Other), "3 cats");
+    }
+
+    #[test]
+    fn a_damaged_graph_is_an_error_with_its_path() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("zh/tn/tagger.fst");
+        fs::create_dir_all(folder.path().join("zh/tn")).expect("a folder");
+        fs::write(&file, "no graph").expect("a file");
+        let error = Normaliser::open(folder.path()).expect_err("damaged");
+        assert!(
+            matches!(&error, FrontendError::Graph { path, .. } if *path == file),
+            "{error}"
+        );
+    }
+}

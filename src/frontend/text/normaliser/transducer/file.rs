@@ -147,8 +147,11 @@ impl Reader<'_> {
 pub(super) mod tests {
     use super::*;
 
-    /// A file with these states: final weight, and arcs of input, output, weight and target.
-    pub(in super::super) fn file(states: &[(f32, &[(i32, i32, f32, i32)])]) -> Vec<u8> {
+    /// A state: its final weight, and its arcs as input, output, weight and target.
+    type Row<'a> = (f32, &'a [(i32, i32, f32, i32)]);
+
+    /// A file with these states.
+    pub(in super::super) fn file(states: &[Row<'_>]) -> Vec<u8> {
         let mut bytes = Reader::MAGIC.to_le_bytes().to_vec();
         for text in ["vector", "standard"] {
             bytes.extend(i32::try_from(text.len()).expect("short").to_le_bytes());

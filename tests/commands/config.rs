@@ -1,0 +1,113 @@
+//! Where a setting comes from: flag > variable > `cvtrt.yaml` > default, as `diagnose` shows it.
+
+use crate::place::Place;
+
+/// The value and the source of a setting.
+fn setting(
+    place: &Place,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    flag: &str,
+) -> [String; 2] {
+    let words = [&["diagnose", "--json"], arguments].concat();
+    let report = place.cvtrt_with(&words, variables).json();
+    let settings = report["settings"].as_array().expect("settings").clone();
+    let setting = settings
+        .iter()
+        .find(|setting| setting["flag"] == flag)
+        .unwrap_or_else(|| panic!("no setting {flag}"));
+    ["value", "source"].map(|field| setting[field].as_str().expect("a text").to_owned())
+}
+
+#[test]
+fn a_flag_outranks_a_variable_a_file_and_the_default() {
+    let place = Place::new();
+    let variable: &[(&str, &str)] = &[("CVTRT_PORT", "2002")];
+    let [value, source] = setting(&place, &[], &[], "port");
+    assert_eq!((&*value, &*source), ("9234", "default"));
+
+    let file = place.write("cvtrt.yaml", "diagnose:\n  port: 1001\n");
+    let [value, source] = setting(&place, &[], &[], "port");
+    assert_eq!(value, "1001");
+    assert!(
+        source.ends_with("cvtrt.yaml"),
+        "{source} is {}",
+        file.display()
+    );
+
+    let [value, source] = setting(&place, &[], variable, "port");
+    assert_eq!((&*value, &*source), ("2002", "CVTRT_PORT"));
+
+    let [value, source] = setting(&place, &["--port", "3003"], variable, "port");
+    assert_eq!((&*value, &*source), ("3003", "flag"));
+}
+
+#[test]
+fn a_file_decides_global_flags_for_all_commands_or_one() {
+    let place = Place::new();
+    for (text, json) in [
+        ("json: true", true),
+        ("diagnose: {json: true}", true),
+        ("json: true\ndiagnose: {json: false}", false),
+        ("engines: {json: true}", false),
+    ] {
+        place.write("cvtrt.yaml", text);
+        let run = place.cvtrt(&["diagnose"]);
+        assert_eq!(run.stdout.starts_with(b"{"), json, "{text}");
+    }
+}
+
+#[test]
+fn the_file_is_found_from_a_folder_below() {
+    let place = Place::new();
+    place.write("cvtrt.yaml", "engines-dir: kept\n");
+    place.write("kept/notes.txt", "");
+    let below = place.path("deep/er");
+    std::fs::create_dir_all(&below).expect("folders");
+    let mut command = place.command(&["diagnose", "--json"]);
+    let output = command.current_dir(below).output().expect("it runs");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let settings = report["settings"].to_string();
+    assert!(settings.contains("kept"), "{settings}");
+}
+
+#[test]
+fn a_key_that_is_no_flag_is_named() {
+    let place = Place::new();
+    place.write("cvtrt.yaml", "build:\n  fp61: true\n");
+    place.cvtrt(&["engines", "list"]).exits(2).complains(&[
+        "error: ",
+        "cvtrt.yaml",
+        "`fp61`",
+        "cvtrt build --help",
+    ]);
+}
+
+#[test]
+fn a_variable_that_is_no_value_names_its_flag() {
+    let place = Place::new();
+    place
+        .cvtrt_with(&["diagnose"], &[("CVTRT_PORT", "http")])
+        .exits(2)
+        .complains(&["error: ", "--port"]);
+}
+
+#[test]
+fn an_error_is_one_json_document_where_json_was_asked_for() {
+    let place = Place::new();
+    for arguments in [
+        &["--json", "build", "--nonsense"][..],
+        &["--json", "build", "--bundle", "no/such"],
+        &["--json", "engines", "show", "none"],
+    ] {
+        let run = place.cvtrt(arguments).exits(2);
+        let error = &run.json()["error"];
+        assert_eq!(error["exit_code"], 2, "{arguments:?}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
+        assert_eq!(run.stderr, "", "{arguments:?}");
+    }
+}

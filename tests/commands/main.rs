@@ -1,0 +1,19 @@
+//! The built program as a user meets it: stdout, stderr, exit codes and the files it leaves behind.
+
+/// Arguments of any kind of text as one list.
+macro_rules! args {
+    ($($one:expr),* $(,)?) => { Vec::from([$(std::ffi::OsString::from($one)),*]) };
+}
+
+mod build;
+mod built;
+mod completions;
+mod config;
+mod diagnose;
+mod engines;
+mod export;
+mod inspect;
+mod malformed;
+mod place;
+mod setup;
+mod synth;
