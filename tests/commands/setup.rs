@@ -1,7 +1,6 @@
 //! `cvtrt setup`, offline: what there is to be said without a network.
 
 use crate::place::Place;
-use cvtrt::ids::BackendId;
 use std::path::Path;
 
 #[test]
@@ -53,26 +52,26 @@ fn a_wheel_of_other_content_is_refused_and_leaves_nothing() {
 #[test]
 fn libraries_that_are_there_stay_as_they_are() {
     let test = "libraries_that_are_there_stay_as_they_are";
-    let needed = [BackendId::OrtCpu, BackendId::TensorRtRtx];
-    if !needed
-        .into_iter()
-        .all(|backend| crate::built::has_or_skip(backend, test))
-    {
+    let place = Place::new();
+    std::fs::create_dir(place.path("wheels")).expect("a folder");
+    // An empty folder of wheels keeps a machine that lacks one from fetching it.
+    let run = place.cvtrt(&["setup", "--cpu", "--json", "--from", "wheels"]);
+    if run.code == Some(2) {
+        cvtrt::testkit::skip(
+            test,
+            "set-up has not brought every wheel",
+            "CVTRT_REQUIRE_ORT",
+        );
         return;
     }
-    let place = Place::new();
-    let report = place.cvtrt(&["setup", "--cpu", "--json"]).exits(0).json();
+    let report = run.exits(0).json();
     let rows = report.as_array().expect("a row per wheel");
-    assert_eq!(rows.len(), 2, "{report}");
+    assert!(!rows.is_empty());
     for row in rows {
-        assert!(
-            ["present", "adopted"].contains(&row["origin"].as_str().expect("an origin")),
-            "{row}"
-        );
-        assert!(
-            Path::new(row["folder"].as_str().expect("a folder")).is_dir(),
-            "{row}"
-        );
+        let origin = row["origin"].as_str().expect("an origin");
+        assert!(["present", "adopted"].contains(&origin), "{row}");
+        let folder = row["folder"].as_str().expect("a folder");
+        assert!(Path::new(folder).is_dir(), "{row}");
         assert!(row["bytes"].as_u64().expect("a size") > 1_000_000, "{row}");
     }
 }

@@ -50,8 +50,8 @@ impl Case {
         let left: Vec<_> = place.files().difference(&before).cloned().collect();
         let what = if run.code != Some(self.code) {
             format!("the exit code is {:?}, not {}", run.code, self.code)
-        } else if !run.stderr.starts_with("error: ") {
-            "stderr does not start with `error:`".to_owned()
+        } else if !run.stderr.lines().any(|line| line.starts_with("error: ")) {
+            "no line of stderr starts with `error:`".to_owned()
         } else if run.stderr.contains("panicked") {
             "it panicked".to_owned()
         } else if !run.stderr.contains(&self.named) {
