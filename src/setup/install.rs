@@ -40,7 +40,7 @@ pub enum Origin {
 
 const STAGING: &str = ".staging-";
 /// Longer than any download takes.
-const STALE: Duration = Duration::from_secs(6 * 3600);
+const STALE: Duration = Duration::from_hours(6);
 
 /// Puts a wheel's files into `root`, unless they are there or installed already.
 ///

@@ -87,6 +87,7 @@ pub(super) fn command_line(wheel: &Wheel) -> String {
         tags,
         ..
     } = wheel;
-    let tags: String = tags.iter().map(|tag| format!(" {tag}")).collect();
-    format!("pip download --no-deps --only-binary=:all:{tags} {package}=={version}")
+    let mut words = vec!["pip download --no-deps --only-binary=:all:"];
+    words.extend(*tags);
+    format!("{} {package}=={version}", words.join(" "))
 }
