@@ -26,7 +26,7 @@ pub struct GcRequest<'a> {
 pub struct GcReport {
     /// Removed, in order.
     pub removed: Vec<Removed>,
-    /// Entries that stay because a builder is at work on them.
+    /// Entries that stay because a builder is at work on them or has just replaced them.
     pub busy: Vec<String>,
     /// Entries that stay.
     pub kept_entries: usize,
@@ -110,7 +110,7 @@ impl EngineStore {
         Ok(report)
     }
 
-    /// Gives `false` where a builder is at work on the entry.
+    /// Gives `false` where a builder is at work on the entry, or has replaced it since it was listed.
     fn remove_entry(
         &self,
         listed: &Listed,
@@ -120,18 +120,11 @@ impl EngineStore {
     ) -> Result<bool, CacheError> {
         if !request.dry_run {
             // Held until the entry is gone.
-            let _lock = match &listed.entry {
-                Ok(entry) => {
-                    match KeyLock::attempt(&self.lock_path(&entry.manifest().key.short()))? {
-                        Attempt::Locked(lock) => Some(lock),
-                        Attempt::Busy(_) => {
-                            report.busy.push(listed.id.clone());
-                            return Ok(false);
-                        }
-                    }
-                }
-                Err(_) => None,
-            };
+            let lock = self.lock_entry(&listed.id)?;
+            if lock.is_none() || !self.is_as_listed(listed) {
+                report.busy.push(listed.id.clone());
+                return Ok(false);
+            }
             self.remove(&listed.id)?;
         }
         report.removed.push(Removed {
@@ -140,6 +133,16 @@ impl EngineStore {
             because,
         });
         Ok(true)
+    }
+
+    /// Whether the entry's manifest, or its absence, is the one that was judged.
+    fn is_as_listed(&self, listed: &Listed) -> bool {
+        let dir = self.root().join(&listed.id);
+        match (&listed.entry, Entry::read(listed.id.clone(), dir.clone())) {
+            (Ok(listed), Ok(now)) => *listed == now,
+            (Err(_), Err(_)) => dir.is_dir(),
+            _ => false,
+        }
     }
 
     /// Renames before removing, so that half an entry never has an entry's name.

@@ -23,6 +23,7 @@ mod key;
 mod lock;
 mod manifest;
 mod pending;
+mod quarantine;
 mod steps;
 mod store;
 
@@ -38,4 +39,5 @@ pub use gc::{GcReport, GcRequest, Removed, RemovedBecause};
 pub use key::{EngineKey, KeyInputs};
 pub use manifest::{BuildRecord, CheckedRun, EngineFile, Manifest, SignatureText, Verification};
 pub use pending::{Begun, Pending, Waiting};
+pub use quarantine::Doubted;
 pub use store::{EngineStore, Listed, Lookup};

@@ -55,7 +55,6 @@ pub(super) struct Place {
 }
 
 const LOCKS: &str = ".locks";
-const QUARANTINE: &str = ".quarantine";
 
 impl EngineStore {
     /// The store under `root`, which need not exist before something is built.
@@ -167,33 +166,19 @@ impl EngineStore {
         entry.with_verification(verification)
     }
 
-    /// Moves an entry whose content is wrong out of the way, so that it is built anew.
-    ///
-    /// # Errors
-    /// [`CacheError`] when the store cannot be written.
-    pub fn quarantine(&self, id: &str) -> Result<PathBuf, CacheError> {
-        let from = self.root.join(id);
-        let folder = self.root.join(QUARANTINE);
-        let name = id.replace('/', "-");
-        let moved = fs::create_dir_all(&folder).and_then(|()| {
-            let mut unused = folder.join(&name);
-            let mut number = 1;
-            while unused.exists() {
-                unused = folder.join(format!("{name}.{number}"));
-                number += 1;
-            }
-            fs::rename(&from, &unused).map(|()| unused)
-        });
-        moved.map_err(|source| CacheError::new("quarantine", &from, source))
-    }
-
     pub(super) fn make_lock_folder(&self) -> Result<(), CacheError> {
         let folder = self.root.join(LOCKS);
         fs::create_dir_all(&folder).map_err(|source| CacheError::new("make", &folder, source))
     }
 
-    pub(super) fn quarantine_folder(&self) -> PathBuf {
-        self.root.join(QUARANTINE)
+    /// The lock of the key that an entry's folder is named by; `None` while a builder holds it.
+    pub(super) fn lock_entry(&self, id: &str) -> Result<Option<KeyLock>, CacheError> {
+        self.make_lock_folder()?;
+        let key = id.rsplit('-').next().unwrap_or(id);
+        match KeyLock::attempt(&self.lock_path(key))? {
+            Attempt::Locked(lock) => Ok(Some(lock)),
+            Attempt::Busy(_) => Ok(None),
+        }
     }
 
     pub(super) fn lock_path(&self, short_key: &str) -> PathBuf {
