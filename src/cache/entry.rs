@@ -119,17 +119,33 @@ impl Entry {
         }
     }
 
-    /// The entry with another verification, written to its manifest.
-    pub(super) fn with_verification(&self, verification: Verification) -> Result<Self, CacheError> {
+    /// The entry with another verification; nothing is written.
+    pub(super) fn with_verification(&self, verification: Verification) -> Self {
         let mut changed = self.clone();
         changed.manifest.verification = verification;
+        changed
+    }
+
+    /// Whether the entry's folder still holds the files this manifest lists, as far as its manifest there says.
+    pub(super) fn is_still_there(&self) -> bool {
+        let now = Self::read(self.id.clone(), self.dir.clone());
+        now.is_ok_and(|now| now.manifest.files == self.manifest.files)
+    }
+
+    /// Replaces the manifest in the entry's folder; the caller holds the lock of its key.
+    pub(super) fn write_manifest(&self) -> Result<(), CacheError> {
         let path = self.dir.join(Manifest::FILE);
-        let temporary = self.dir.join(".manifest.tmp");
-        let written = files::write_synced(&temporary, &changed.manifest.to_json())
+        let temporary = self
+            .dir
+            .join(format!(".manifest-{}.tmp", std::process::id()));
+        files::write_synced(&temporary, &self.manifest.to_json())
             .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| files::sync_folder(&self.dir));
-        written.map_err(|source| CacheError::new("write", &path, source))?;
-        Ok(changed)
+            .and_then(|()| files::sync_folder(&self.dir))
+            .map_err(|source| {
+                // Where this fails too, the file goes with the entry.
+                let _ = fs::remove_file(&temporary);
+                CacheError::new("write", &path, source)
+            })
     }
 
     pub(super) fn at(id: String, dir: PathBuf, manifest: Manifest) -> Self {

@@ -6,6 +6,7 @@ use super::pending::{Begun, Pending, Waiting};
 use super::steps::{Hook, Step};
 use super::{CacheError, Corruption, EngineKey, Entry, KeyInputs, Manifest, Verification};
 use crate::ids::GraphId;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -154,21 +155,42 @@ impl EngineStore {
             .collect())
     }
 
-    /// Writes the result of a verification into an entry's manifest.
+    /// The entry with the result of a verification, which is written into its manifest.
     ///
-    /// # Errors
-    /// [`CacheError`] when the manifest cannot be written.
-    pub fn record_verification(
-        &self,
-        entry: &Entry,
-        verification: Verification,
-    ) -> Result<Entry, CacheError> {
-        entry.with_verification(verification)
+    /// Where it cannot be written, as in a read-only store, there is a warning, and the next build verifies again. An
+    /// entry that a builder has replaced since, or is replacing, is left as it is.
+    pub fn record_verification(&self, entry: &Entry, verification: Verification) -> Entry {
+        let verified = entry.with_verification(verification);
+        match self.write_verified(entry, &verified) {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                entry = %entry.id(),
+                "verification not recorded: the entry was replaced meanwhile"
+            ),
+            Err(error) => tracing::warn!(
+                entry = %entry.id(),
+                %error,
+                cause = error.source().map(tracing::field::display),
+                "verification not recorded"
+            ),
+        }
+        verified
     }
 
     pub(super) fn make_lock_folder(&self) -> Result<(), CacheError> {
         let folder = self.root.join(LOCKS);
         fs::create_dir_all(&folder).map_err(|source| CacheError::new("make", &folder, source))
+    }
+
+    /// Gives `false` where the entry is not, or will not stay, the one that was verified.
+    fn write_verified(&self, entry: &Entry, verified: &Entry) -> Result<bool, CacheError> {
+        let Some(_lock) = self.lock_entry(entry.id())? else {
+            return Ok(false);
+        };
+        if !entry.is_still_there() {
+            return Ok(false);
+        }
+        verified.write_manifest().map(|()| true)
     }
 
     /// The lock of the key that an entry's folder is named by; `None` while a builder holds it.
