@@ -11,8 +11,10 @@ use super::{
 };
 use crate::backend::EngineReport;
 use crate::cache::{
-    Begun, BuildRecord, EngineKey, Entry, Pending, SignatureText, Verification, Waiting,
+    Begun, BuildRecord, EngineKey, EngineStore, Entry, Pending, SignatureText, Verification,
+    Waiting,
 };
+use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -269,8 +271,15 @@ impl Executor<'_> {
         planned: &PlannedGraph,
         entry: &Entry,
     ) -> Result<(RowState, Entry), BuildError> {
-        let verification = self.verification(planned, &entry.engine_path())?;
         let store = self.request.store;
+        let verification = self.verification(planned, &entry.engine_path());
+        if verification
+            .as_ref()
+            .is_err_and(|error| error.class() == Class::Unverified)
+        {
+            reject(store, entry);
+        }
+        let verification = verification?;
         let entry = store.record_verification(entry, verification);
         Ok((RowState::Verified, entry))
     }
@@ -316,6 +325,18 @@ impl Executor<'_> {
             Ok(Some(begun)) => Ok(begun?),
             Ok(None) | Err(_) => Err(BuildError::Cancelled),
         }
+    }
+}
+
+/// An engine that gives wrong values is neither served nor found again. Where it cannot be moved, the verdict still
+/// stands.
+fn reject(store: &EngineStore, entry: &Entry) {
+    match store.reject(entry) {
+        Ok(Some(to)) => {
+            tracing::warn!(entry = entry.id(), to = %to.display(), "engine goes into quarantine");
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(entry = entry.id(), %error, "engine stays"),
     }
 }
 

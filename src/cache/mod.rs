@@ -9,7 +9,7 @@
 //! <root>/<graph>/.<entry>.tmp/                  an entry being built; its builder holds the lock
 //! <root>/<graph>/.<entry>.old/                  an entry being replaced or removed
 //! <root>/.locks/<key>.lock                      locked by a builder; the file stays
-//! <root>/.quarantine/                           entries whose content is not what the manifest says
+//! <root>/.quarantine/                           entries whose content is not what the manifest says, or gives wrong values
 //! ```
 //!
 //! The cache treats inputs as opaque named facts and knows no backend.

@@ -47,6 +47,22 @@ impl EngineStore {
         Ok(Doubted::Quarantined { corruption, to })
     }
 
+    /// Moves an entry that is what was built, and must not be served, out of the way.
+    ///
+    /// Gives where it is now; `None` where a builder has replaced it since, or is replacing it.
+    ///
+    /// # Errors
+    /// [`CacheError`] when the store cannot be written.
+    pub fn reject(&self, entry: &Entry) -> Result<Option<PathBuf>, CacheError> {
+        let Some(_lock) = self.lock_entry(entry.id())? else {
+            return Ok(None);
+        };
+        if !entry.is_still_there() {
+            return Ok(None);
+        }
+        self.quarantine(entry.id()).map(Some)
+    }
+
     /// Moves an entry out of the way; the caller holds the lock of its key.
     pub(super) fn quarantine(&self, id: &str) -> Result<PathBuf, CacheError> {
         let from = self.root().join(id);

@@ -341,6 +341,19 @@ fn an_engine_built_unverified_is_verified_when_asked() {
 }
 
 #[test]
+fn an_engine_in_the_cache_that_gives_wrong_values_is_found_no_more() {
+    let mut bench = Bench::new(Behaviour::ComputesOtherValues, Fallback::Never);
+    bench
+        .build_with(|request| request.verify = false)
+        .expect("builds");
+    let error = bench.build().expect_err("the values differ");
+    assert_eq!(error.class(), Class::Unverified, "{error}");
+    bench.assert_no_entry();
+    let lookup = bench.store.lookup(&plan_inputs(&bench));
+    assert!(matches!(lookup, Lookup::Missing), "{lookup:?}");
+}
+
+#[test]
 fn a_backend_that_is_not_installed_is_unavailable() {
     let mut bench = Bench::new(Behaviour::IsNotInstalled, Fallback::AtLoad);
     let built = bench.build().expect("the processor is left");
