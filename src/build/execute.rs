@@ -10,6 +10,7 @@ use super::{
     WorkerCommand, WorkerError,
 };
 use crate::backend::EngineReport;
+use crate::bundle::StatCache;
 use crate::cache::{
     Begun, BuildRecord, EngineKey, EngineStore, Entry, Pending, SignatureText, Verification,
     Waiting,
@@ -86,6 +87,8 @@ impl Default for Deadlines {
 
 /// Does what was planned, graph by graph.
 ///
+/// `digests` are those the plan was made with: they tell cheaply that a model is still the one its key was made of.
+///
 /// A backend that fails on a graph is passed over where the chain allows it. Graphs finished before an error stay in
 /// the cache, and `watch` has heard of them.
 ///
@@ -94,6 +97,7 @@ impl Default for Deadlines {
 pub fn execute(
     plan: Plan,
     request: &BuildRequest<'_>,
+    digests: &mut StatCache,
     worker: &WorkerCommand,
     deadlines: Deadlines,
     cancel: &Cancel,
@@ -102,6 +106,7 @@ pub fn execute(
     let mut executor = Executor {
         request,
         planner: Planner::new(request),
+        digests,
         worker,
         deadlines,
         cancel,
@@ -116,6 +121,7 @@ pub fn execute(
 struct Executor<'a> {
     request: &'a BuildRequest<'a>,
     planner: Planner<'a>,
+    digests: &'a mut StatCache,
     worker: &'a WorkerCommand,
     deadlines: Deadlines,
     cancel: &'a Cancel,
@@ -180,6 +186,7 @@ impl Executor<'_> {
         let (signature, report) = self.compile(planned, &pending)?;
         let build_time = started.elapsed();
         let verification = self.verification(planned, &pending.engine_path())?;
+        self.check_model(planned)?;
         let report = serde_json::to_value(report).expect("string keys and plain values only");
         let entry = pending.commit(BuildRecord {
             build_time,
@@ -189,6 +196,19 @@ impl Executor<'_> {
         })?;
         tracing::info!(graph = %planned.graph, key = %planned.key.short(), ?build_time, "engine built");
         Ok((RowState::Built, entry))
+    }
+
+    /// The worker read the model long after its digest went into the key.
+    fn check_model(&mut self, planned: &PlannedGraph) -> Result<(), BuildError> {
+        let graph = planned.graph;
+        let file = self.request.bundle.graph_file(graph)?;
+        if file.content(self.digests)? == planned.inputs.model {
+            return Ok(());
+        }
+        Err(BuildError::ModelChanged {
+            graph,
+            path: file.path.clone(),
+        })
     }
 
     fn compile(
@@ -277,6 +297,8 @@ impl Executor<'_> {
             .as_ref()
             .is_err_and(|error| error.class() == Class::Unverified)
         {
+            // Another model's values say nothing of this engine.
+            self.check_model(planned)?;
             reject(store, entry);
         }
         let verification = verification?;

@@ -10,6 +10,8 @@ use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
 use scripted::{Behaviour, backends, worker_command};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ struct Heard {
     log: Vec<String>,
     passed_over: Vec<String>,
     cancel_when_compiling: Option<Cancel>,
+    append_when_verifying: Option<PathBuf>,
 }
 
 impl Watch for Heard {
@@ -50,6 +53,13 @@ impl Watch for Heard {
                     && let Some(cancel) = &self.cancel_when_compiling
                 {
                     cancel.cancel();
+                }
+            }
+            Event::Verifying { .. } => {
+                if let Some(path) = &self.append_when_verifying {
+                    let file = OpenOptions::new().append(true).open(path);
+                    file.and_then(|mut file| file.write_all(b"x"))
+                        .expect("own file");
                 }
             }
             Event::PassedOver { reason, .. } => self.passed_over.push(reason.to_owned()),
@@ -113,10 +123,12 @@ impl Bench {
             compile: self.deadline,
             verify: self.deadline,
         };
-        let built = plan(&request, &mut StatCache::in_memory()).and_then(|plan| {
+        let mut digests = StatCache::in_memory();
+        let built = plan(&request, &mut digests).and_then(|plan| {
             execute(
                 plan,
                 &request,
+                &mut digests,
                 &worker_command(self.behaviour),
                 deadlines,
                 &self.cancel,
@@ -351,6 +363,40 @@ fn an_engine_in_the_cache_that_gives_wrong_values_is_found_no_more() {
     bench.assert_no_entry();
     let lookup = bench.store.lookup(&plan_inputs(&bench));
     assert!(matches!(lookup, Lookup::Missing), "{lookup:?}");
+}
+
+#[test]
+fn a_model_replaced_during_its_build_gives_no_engine() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::AtRun);
+    bench.bundle = copy_of_the_bundle(bench.root.path());
+    let model = bench.bundle.graph_file(GRAPH).expect("there").path.clone();
+    bench.heard.append_when_verifying = Some(model.clone());
+    let error = bench.build().expect_err("the key is that of another model");
+    assert!(
+        matches!(&error, BuildError::ModelChanged { graph: GRAPH, path } if *path == model),
+        "{error:?}"
+    );
+    assert!(error.hint().is_some());
+    bench.assert_no_entry();
+}
+
+fn copy_of_the_bundle(root: &Path) -> Bundle {
+    let to = root.join("bundle");
+    copy_files(&bundle_dir(), &to);
+    Bundle::open(&to).expect("as shipped")
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("own folder");
+    for entry in fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_files(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("own folder");
+        }
+    }
 }
 
 #[test]
