@@ -227,9 +227,11 @@ impl Executor<'_> {
             backend,
             precision,
         });
+        let file = self.request.bundle.graph_file(graph)?;
         let job = Job::Compile(CompileJob {
             graph,
-            model: self.request.bundle.graph_file(graph)?.path.clone(),
+            model: file.path.clone(),
+            data: file.data.clone(),
             backend,
             precision,
             shapes: planned.inputs.shapes.clone(),

@@ -429,6 +429,7 @@ fn a_worker_ends_when_its_parent_is_gone() {
     let job = job::Job::Compile(job::CompileJob {
         graph: GRAPH,
         model: bundle_dir().join("hift_f0.onnx"),
+        data: Vec::new(),
         backend: BackendId::TensorRtRtx,
         precision: Precision::Fp32,
         shapes: Vec::new(),
