@@ -59,6 +59,12 @@ pub(super) enum JobError {
         #[source]
         source: Box<RunError>,
     },
+    #[error("the {which} gives no `{output}` at {shapes}")]
+    NoOutput {
+        which: &'static str,
+        output: String,
+        shapes: String,
+    },
     #[error(transparent)]
     Differs(Box<verify::Differs>),
 }
@@ -312,7 +318,7 @@ impl Hint for JobError {
                 Some("change the shape ranges of the profile, or export the model again".into())
             }
             Self::Differs(error) => error.hint(),
-            Self::Job(_) | Self::Run { .. } => None,
+            Self::Job(_) | Self::Run { .. } | Self::NoOutput { .. } => None,
         }
     }
 }
