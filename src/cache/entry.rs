@@ -55,31 +55,7 @@ impl Entry {
     /// # Errors
     /// [`Corruption`] naming the first file that is not what was built.
     pub fn verify(&self) -> Result<(), Corruption> {
-        let mut record = StatRecord::new();
-        for file in &self.manifest.files {
-            let path = self.dir.join(&file.name);
-            let unreadable = |source| Corruption::Unreadable {
-                name: file.name.clone(),
-                source,
-            };
-            let stat = FileStat::of(&path).map_err(unreadable)?;
-            if stat.bytes != file.bytes {
-                return Err(Corruption::Size {
-                    name: file.name.clone(),
-                    expected: file.bytes,
-                    found: stat.bytes,
-                });
-            }
-            let found = files::digest(&path).map_err(unreadable)?;
-            if found != file.sha256 {
-                return Err(Corruption::Content {
-                    name: file.name.clone(),
-                    expected: file.sha256,
-                    found,
-                });
-            }
-            record.insert(file.name.clone(), stat);
-        }
+        let record = self.hash()?;
         self.remember(&record);
         Ok(())
     }
@@ -92,15 +68,31 @@ impl Entry {
 
     /// Checks that every file has the stat it had when last hashed, and hashes all of them where one has not.
     pub(super) fn trust(&self) -> Result<(), Corruption> {
+        if self.is_known() {
+            Ok(())
+        } else {
+            self.verify()
+        }
+    }
+
+    /// As [`Entry::trust`], but remembers nothing.
+    pub(super) fn inspect(&self) -> Result<(), Corruption> {
+        if self.is_known() {
+            Ok(())
+        } else {
+            self.hash().map(drop)
+        }
+    }
+
+    fn is_known(&self) -> bool {
         let text = fs::read(self.dir.join(STAT_FILE)).unwrap_or_default();
         let record: StatRecord = serde_json::from_slice(&text).unwrap_or_default();
-        let known = self.manifest.files.iter().all(|file| {
+        self.manifest.files.iter().all(|file| {
             let found = FileStat::of(&self.dir.join(&file.name)).ok();
             found.is_some_and(|stat| {
                 stat.bytes == file.bytes && record.get(&file.name) == Some(&stat)
             })
-        });
-        if known { Ok(()) } else { self.verify() }
+        })
     }
 
     /// Remembers that the files were just hashed. Where that cannot be written, they are hashed again next time.
@@ -150,6 +142,35 @@ impl Entry {
 
     pub(super) fn at(id: String, dir: PathBuf, manifest: Manifest) -> Self {
         Self { id, dir, manifest }
+    }
+
+    fn hash(&self) -> Result<StatRecord, Corruption> {
+        let mut record = StatRecord::new();
+        for file in &self.manifest.files {
+            let path = self.dir.join(&file.name);
+            let unreadable = |source| Corruption::Unreadable {
+                name: file.name.clone(),
+                source,
+            };
+            let stat = FileStat::of(&path).map_err(unreadable)?;
+            if stat.bytes != file.bytes {
+                return Err(Corruption::Size {
+                    name: file.name.clone(),
+                    expected: file.bytes,
+                    found: stat.bytes,
+                });
+            }
+            let found = files::digest(&path).map_err(unreadable)?;
+            if found != file.sha256 {
+                return Err(Corruption::Content {
+                    name: file.name.clone(),
+                    expected: file.sha256,
+                    found,
+                });
+            }
+            record.insert(file.name.clone(), stat);
+        }
+        Ok(record)
     }
 
     fn remember(&self, record: &StatRecord) {

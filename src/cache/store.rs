@@ -29,7 +29,7 @@ pub enum Lookup {
     Corrupt {
         /// What is wrong with it.
         corruption: Corruption,
-        /// Where it was moved; `None` where the store cannot be written.
+        /// Where it was moved; `None` where the store cannot be written or was not to be.
         quarantined: Option<PathBuf>,
     },
 }
@@ -77,13 +77,26 @@ impl EngineStore {
     /// into quarantine.
     pub fn lookup(&self, inputs: &KeyInputs) -> Lookup {
         let place = self.place(inputs);
-        match judge(&place, inputs) {
+        match judge(&place, inputs, Entry::trust) {
             Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => {
                 entry.mark_used();
                 Lookup::Found(entry)
             }
             Judgement::Corrupt(corruption) => self.doubt(&place, inputs, corruption),
+        }
+    }
+
+    /// Finds what [`EngineStore::lookup`] would, and changes nothing: no use is noted, no digest remembered, and a
+    /// damaged entry stays where it is.
+    pub fn peek(&self, inputs: &KeyInputs) -> Lookup {
+        match judge(&self.place(inputs), inputs, Entry::inspect) {
+            Judgement::Missing => Lookup::Missing,
+            Judgement::Good(entry) => Lookup::Found(entry),
+            Judgement::Corrupt(corruption) => Lookup::Corrupt {
+                corruption,
+                quarantined: None,
+            },
         }
     }
 
@@ -229,7 +242,7 @@ impl EngineStore {
     /// The entry of these inputs, seen by the only builder of its key; a corrupt one goes into quarantine.
     pub(super) fn found_under_lock(&self, inputs: &KeyInputs) -> Result<Option<Entry>, CacheError> {
         let place = self.place(inputs);
-        match judge(&place, inputs) {
+        match judge(&place, inputs, Entry::trust) {
             Judgement::Missing => Ok(None),
             Judgement::Good(entry) => {
                 entry.mark_used();
@@ -268,7 +281,7 @@ impl EngineStore {
                 };
             }
         };
-        let lookup = match judge(place, inputs) {
+        let lookup = match judge(place, inputs, Entry::trust) {
             Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => Lookup::Found(entry),
             Judgement::Corrupt(corruption) => {
@@ -290,7 +303,12 @@ enum Judgement {
     Corrupt(Corruption),
 }
 
-fn judge(place: &Place, inputs: &KeyInputs) -> Judgement {
+/// `files` judges the entry's files.
+fn judge(
+    place: &Place,
+    inputs: &KeyInputs,
+    files: fn(&Entry) -> Result<(), Corruption>,
+) -> Judgement {
     if !place.target.is_dir() {
         return Judgement::Missing;
     }
@@ -302,7 +320,7 @@ fn judge(place: &Place, inputs: &KeyInputs) -> Judgement {
             let found = *key;
             return Err(super::ManifestFault::Key { expected, found }.into());
         }
-        entry.trust().map(|()| entry)
+        files(&entry).map(|()| entry)
     });
     match judged {
         Ok(entry) => Judgement::Good(Box::new(entry)),

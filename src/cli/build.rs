@@ -110,7 +110,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         timing_cache: args.timing_cache.clone(),
     };
     let mut digests = model::digests(context);
-    let plan = build::plan(&request, &mut digests);
+    let plan = if args.dry_run {
+        build::preview(&request, &mut digests)
+    } else {
+        build::plan(&request, &mut digests)
+    };
     model::keep_digests(&mut digests);
     let plan = plan?;
     if args.dry_run {

@@ -366,6 +366,31 @@ fn an_engine_in_the_cache_that_gives_wrong_values_is_found_no_more() {
 }
 
 #[test]
+fn a_preview_changes_nothing() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let built = bench.build().expect("builds");
+    let entry = built.engine.parent().expect("an entry");
+    fs::remove_file(entry.join("used")).expect("noted");
+    fs::remove_file(entry.join("stat.json")).expect("remembered");
+    let state = |bench: &Bench| {
+        let mut plan = preview(&bench.request(), &mut StatCache::in_memory()).expect("planned");
+        plan.graphs.remove(0).state
+    };
+    let files = || fs::read_dir(entry).expect("still there").count();
+    let before = files();
+    assert!(matches!(state(&bench), PlanState::Cached { .. }));
+    assert_eq!(files(), before, "nothing is noted");
+
+    fs::write(&built.engine, b"damaged").expect("writable");
+    let damaged = state(&bench);
+    assert!(
+        matches!(&damaged, PlanState::Build { reason } if reason.contains("damaged")),
+        "{damaged:?}"
+    );
+    assert_eq!(files(), before, "it stays where it is");
+}
+
+#[test]
 fn a_model_replaced_during_its_build_gives_no_engine() {
     let mut bench = Bench::new(Behaviour::Works, Fallback::AtRun);
     bench.bundle = copy_of_the_bundle(bench.root.path());
