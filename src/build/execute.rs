@@ -337,7 +337,7 @@ impl Executor<'_> {
         self.watch.on(Event::Waiting { graph });
         let (sender, receiver) = channel();
         let stopped = sender.clone();
-        self.cancel.on_cancel(move || {
+        let _listening = self.cancel.on_cancel(move || {
             // A wait that is over no longer listens.
             let _ = stopped.send(None);
         });
