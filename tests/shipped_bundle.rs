@@ -57,13 +57,15 @@ fn build(
         verify: true,
         timing_cache: None,
     };
-    let plan = plan(&request, &mut StatCache::in_memory())?;
+    let mut digests = StatCache::in_memory();
+    let plan = plan(&request, &mut digests)?;
     let worker = WorkerCommand::this_program(["worker_process", "--exact", "--nocapture"])
         .expect("this test")
         .with_variable(WORKER, "1");
     execute(
         plan,
         &request,
+        &mut digests,
         &worker,
         Deadlines::default(),
         &Cancel::default(),

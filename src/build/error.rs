@@ -6,6 +6,7 @@ use crate::cache::CacheError;
 use crate::hint::{Class, Hint};
 use crate::ids::{GraphId, Precision};
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 /// Why a bundle was not built.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,14 @@ pub enum BuildError {
         /// What to do about the first of them.
         fix: Option<String>,
     },
+    /// A graph's files were replaced while it was built; the engine is of neither the old ones nor the new.
+    #[error("the model of `{graph}` changed while it was built: {}", path.display())]
+    ModelChanged {
+        /// The graph.
+        graph: GraphId,
+        /// Its ONNX file.
+        path: PathBuf,
+    },
     /// A worker failed on a graph.
     #[error("cannot {task} `{graph}`: {source}")]
     Worker {
@@ -60,6 +69,7 @@ impl Hint for BuildError {
                 Some(format!("add `{graph}` to the profile, or choose graphs with --graphs").into())
             }
             Self::NothingBuilds { fix, .. } => fix.clone().map(Cow::from),
+            Self::ModelChanged { .. } => Some("run cvtrt build again".into()),
             Self::Worker { source, .. } => source.hint(),
             Self::Cache(error) => error.hint(),
             Self::Cancelled => None,
@@ -73,7 +83,7 @@ impl Hint for BuildError {
             Self::NothingBuilds { .. } => Class::Unavailable,
             Self::Worker { source, .. } => source.class(),
             Self::Cache(error) => error.class(),
-            Self::Cancelled => Class::Failed,
+            Self::ModelChanged { .. } | Self::Cancelled => Class::Failed,
         }
     }
 }

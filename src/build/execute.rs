@@ -10,9 +10,12 @@ use super::{
     WorkerCommand, WorkerError,
 };
 use crate::backend::EngineReport;
+use crate::bundle::StatCache;
 use crate::cache::{
-    Begun, BuildRecord, EngineKey, Entry, Pending, SignatureText, Verification, Waiting,
+    Begun, BuildRecord, EngineKey, EngineStore, Entry, Pending, SignatureText, Verification,
+    Waiting,
 };
+use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -84,6 +87,8 @@ impl Default for Deadlines {
 
 /// Does what was planned, graph by graph.
 ///
+/// `digests` are those the plan was made with: they tell cheaply that a model is still the one its key was made of.
+///
 /// A backend that fails on a graph is passed over where the chain allows it. Graphs finished before an error stay in
 /// the cache, and `watch` has heard of them.
 ///
@@ -92,6 +97,7 @@ impl Default for Deadlines {
 pub fn execute(
     plan: Plan,
     request: &BuildRequest<'_>,
+    digests: &mut StatCache,
     worker: &WorkerCommand,
     deadlines: Deadlines,
     cancel: &Cancel,
@@ -100,6 +106,7 @@ pub fn execute(
     let mut executor = Executor {
         request,
         planner: Planner::new(request),
+        digests,
         worker,
         deadlines,
         cancel,
@@ -114,6 +121,7 @@ pub fn execute(
 struct Executor<'a> {
     request: &'a BuildRequest<'a>,
     planner: Planner<'a>,
+    digests: &'a mut StatCache,
     worker: &'a WorkerCommand,
     deadlines: Deadlines,
     cancel: &'a Cancel,
@@ -178,6 +186,7 @@ impl Executor<'_> {
         let (signature, report) = self.compile(planned, &pending)?;
         let build_time = started.elapsed();
         let verification = self.verification(planned, &pending.engine_path())?;
+        self.check_model(planned)?;
         let report = serde_json::to_value(report).expect("string keys and plain values only");
         let entry = pending.commit(BuildRecord {
             build_time,
@@ -187,6 +196,19 @@ impl Executor<'_> {
         })?;
         tracing::info!(graph = %planned.graph, key = %planned.key.short(), ?build_time, "engine built");
         Ok((RowState::Built, entry))
+    }
+
+    /// The worker read the model long after its digest went into the key.
+    fn check_model(&mut self, planned: &PlannedGraph) -> Result<(), BuildError> {
+        let graph = planned.graph;
+        let file = self.request.bundle.graph_file(graph)?;
+        if file.content(self.digests)? == planned.inputs.model {
+            return Ok(());
+        }
+        Err(BuildError::ModelChanged {
+            graph,
+            path: file.path.clone(),
+        })
     }
 
     fn compile(
@@ -205,9 +227,11 @@ impl Executor<'_> {
             backend,
             precision,
         });
+        let file = self.request.bundle.graph_file(graph)?;
         let job = Job::Compile(CompileJob {
             graph,
-            model: self.request.bundle.graph_file(graph)?.path.clone(),
+            model: file.path.clone(),
+            data: file.data.clone(),
             backend,
             precision,
             shapes: planned.inputs.shapes.clone(),
@@ -264,11 +288,18 @@ impl Executor<'_> {
         planned: &PlannedGraph,
         entry: &Entry,
     ) -> Result<(RowState, Entry), BuildError> {
-        let verification = self.verification(planned, &entry.engine_path())?;
-        let entry = self
-            .request
-            .store
-            .record_verification(entry, verification)?;
+        let store = self.request.store;
+        let verification = self.verification(planned, &entry.engine_path());
+        if verification
+            .as_ref()
+            .is_err_and(|error| error.class() == Class::Unverified)
+        {
+            // Another model's values say nothing of this engine.
+            self.check_model(planned)?;
+            reject(store, entry);
+        }
+        let verification = verification?;
+        let entry = store.record_verification(entry, verification);
         Ok((RowState::Verified, entry))
     }
 
@@ -301,7 +332,7 @@ impl Executor<'_> {
         self.watch.on(Event::Waiting { graph });
         let (sender, receiver) = channel();
         let stopped = sender.clone();
-        self.cancel.on_cancel(move || {
+        let _listening = self.cancel.on_cancel(move || {
             // A wait that is over no longer listens.
             let _ = stopped.send(None);
         });
@@ -313,6 +344,18 @@ impl Executor<'_> {
             Ok(Some(begun)) => Ok(begun?),
             Ok(None) | Err(_) => Err(BuildError::Cancelled),
         }
+    }
+}
+
+/// An engine that gives wrong values is neither served nor found again. Where it cannot be moved, the verdict still
+/// stands.
+fn reject(store: &EngineStore, entry: &Entry) {
+    match store.reject(entry) {
+        Ok(Some(to)) => {
+            tracing::warn!(entry = entry.id(), to = %to.display(), "engine goes into quarantine");
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(entry = entry.id(), %error, "engine stays"),
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Job {
 pub(super) struct CompileJob {
     pub(super) graph: GraphId,
     pub(super) model: PathBuf,
+    /// The external weights that the bundle lists; the model may name no others.
+    pub(super) data: Vec<PathBuf>,
     pub(super) backend: BackendId,
     pub(super) precision: Precision,
     /// Ranges the engine is built for; empty where the backend takes any shape.

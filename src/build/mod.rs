@@ -27,6 +27,6 @@ pub use error::BuildError;
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, random_inputs, shape_of};
-pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan};
+pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan, preview};
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};

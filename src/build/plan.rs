@@ -132,9 +132,28 @@ impl Scope {
 /// [`BuildError::Bundle`] when the bundle's content is not what it lists; [`BuildError::NoShapes`],
 /// [`BuildError::NothingBuilds`] naming the first graph that cannot be built; [`BuildError::Cache`].
 pub fn plan(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
+    plan_with(request, digests, Planner::new(request))
+}
+
+/// As [`plan`], for showing only: the store stays as it is, its notes of use and its damaged entries too.
+///
+/// # Errors
+/// As [`plan`].
+pub fn preview(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
+    let planner = Planner {
+        find: EngineStore::peek,
+        ..Planner::new(request)
+    };
+    plan_with(request, digests, planner)
+}
+
+fn plan_with<'a>(
+    request: &'a BuildRequest<'a>,
+    digests: &mut StatCache,
+    mut planner: Planner<'a>,
+) -> Result<Plan, BuildError> {
     request.bundle.verify(digests)?;
     let graphs = request.scope.graphs(request.bundle);
-    let mut planner = Planner::new(request);
     let graphs = graphs
         .into_iter()
         .map(|graph| planner.plan_graph(graph, &[]))
@@ -159,7 +178,11 @@ pub(super) struct Planner<'a> {
     request: &'a BuildRequest<'a>,
     probes: Probes<'a>,
     limits: AxisLimits,
+    find: Find,
 }
+
+/// How the store is asked for an engine.
+type Find = fn(&EngineStore, &KeyInputs) -> Lookup;
 
 impl<'a> Planner<'a> {
     pub(super) fn new(request: &'a BuildRequest<'a>) -> Self {
@@ -167,6 +190,7 @@ impl<'a> Planner<'a> {
             request,
             probes: Probes::new(request.backends),
             limits: limits_of(request.bundle),
+            find: EngineStore::lookup,
         }
     }
 
@@ -221,12 +245,41 @@ impl<'a> Planner<'a> {
             backend,
             precision,
             key: EngineKey::of(&inputs),
-            state: state_of(request, &inputs, run.is_ok())?,
+            state: self.state_of(&inputs, run.is_ok())?,
             inputs,
             shapes,
             cannot_run: run.err(),
             passed_over,
             notes,
+        })
+    }
+
+    fn state_of(&self, inputs: &KeyInputs, runs_here: bool) -> Result<PlanState, BuildError> {
+        let request = self.request;
+        if request.rebuild {
+            return Ok(PlanState::Build {
+                reason: "a rebuild was asked for".to_owned(),
+            });
+        }
+        Ok(match (self.find)(request.store, inputs) {
+            Lookup::Found(found) => {
+                let entry = found.id().to_owned();
+                let open = matches!(
+                    found.manifest().verification,
+                    Verification::NotRunHere { .. } | Verification::Skipped
+                );
+                if request.verify && runs_here && open {
+                    PlanState::Verify { entry, found }
+                } else {
+                    PlanState::Cached { entry, found }
+                }
+            }
+            Lookup::Missing => PlanState::Build {
+                reason: why_missing(request.store, inputs)?,
+            },
+            Lookup::Corrupt { corruption, .. } => PlanState::Build {
+                reason: format!("the entry was damaged: {corruption}"),
+            },
         })
     }
 
@@ -307,38 +360,6 @@ fn limits_of(bundle: &Bundle) -> AxisLimits {
         limits.insert((GraphId::FlowEncoder, Axis::Tokens), max_tokens);
     }
     limits
-}
-
-fn state_of(
-    request: &BuildRequest<'_>,
-    inputs: &KeyInputs,
-    runs_here: bool,
-) -> Result<PlanState, BuildError> {
-    if request.rebuild {
-        return Ok(PlanState::Build {
-            reason: "a rebuild was asked for".to_owned(),
-        });
-    }
-    Ok(match request.store.lookup(inputs) {
-        Lookup::Found(found) => {
-            let entry = found.id().to_owned();
-            let open = matches!(
-                found.manifest().verification,
-                Verification::NotRunHere { .. } | Verification::Skipped
-            );
-            if request.verify && runs_here && open {
-                PlanState::Verify { entry, found }
-            } else {
-                PlanState::Cached { entry, found }
-            }
-        }
-        Lookup::Missing => PlanState::Build {
-            reason: why_missing(request.store, inputs)?,
-        },
-        Lookup::Corrupt { corruption, .. } => PlanState::Build {
-            reason: format!("the entry was damaged: {corruption}"),
-        },
-    })
 }
 
 /// Names what changed since the entry most like the one that is wanted.

@@ -1,6 +1,6 @@
 //! The parent's side of a worker: start, listen, and end it in time.
 
-use super::cancel::Cancel;
+use super::cancel::{Cancel, Listening};
 use super::failure::WorkerError;
 use super::job::{Job, Message};
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,16 @@ pub struct WorkerCommand {
 
 /// Lines kept for an error.
 const LOG_LINES: usize = 30;
-/// A longer line is cut.
+/// Characters of such a line; a longer one is cut.
 const MAX_LOG_LINE: usize = 500;
+/// Lines read and not yet looked at; a worker that writes faster waits.
+const QUEUED_LINES: usize = 256;
+/// Bytes of any line; a longer one is cut.
+const MAX_LINE: usize = 64 << 10;
+/// Bytes of a message, which may hold the report on every layer of an engine.
+const MAX_MESSAGE: usize = 64 << 20;
+/// How the line of a [`Message`] starts, its tag being written first.
+const MESSAGE: &[u8] = br#"{"cvtrt":"#;
 
 enum Heard {
     Output(String),
@@ -109,13 +117,23 @@ pub(super) fn run_job(
     let mut worker = Worker {
         child: command.start(job).map_err(WorkerError::Start)?,
     };
-    let heard = worker.listen(cancel);
+    let (heard, _listening) = worker.listen(cancel);
     let ends = Instant::now() + deadline;
     let mut log = VecDeque::new();
     let mut result = None;
     let mut open_pipes = 2;
     while open_pipes > 0 {
+        // Asked before each line, so that neither is missed between the lines of a worker that never stops writing.
+        if cancel.is_cancelled() {
+            return Err(WorkerError::Cancelled);
+        }
         let left = ends.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(WorkerError::Hung {
+                deadline,
+                log: log.into(),
+            });
+        }
         match heard.recv_timeout(left) {
             Ok(Heard::Output(line)) => match serde_json::from_str(&line) {
                 Ok(Message::Step { phase, done, total }) => said(Said::Step {
@@ -129,12 +147,7 @@ pub(super) fn run_job(
             Ok(Heard::Log(line)) => keep(&mut log, line, said),
             Ok(Heard::Closed) => open_pipes -= 1,
             Ok(Heard::Cancelled) => return Err(WorkerError::Cancelled),
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(WorkerError::Hung {
-                    deadline,
-                    log: log.into(),
-                });
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -152,17 +165,17 @@ struct Worker {
 }
 
 impl Worker {
-    fn listen(&mut self, cancel: &Cancel) -> Receiver<Heard> {
-        let (sender, heard) = channel();
+    fn listen(&mut self, cancel: &Cancel) -> (Receiver<Heard>, Listening) {
+        let (sender, heard) = sync_channel(QUEUED_LINES);
         let output = self.child.stdout.take().expect("piped");
         let log = self.child.stderr.take().expect("piped");
         forward(output, sender.clone(), Heard::Output);
         forward(log, sender.clone(), Heard::Log);
-        cancel.on_cancel(move || {
-            // A build that is over no longer listens.
-            let _ = sender.send(Heard::Cancelled);
+        let listening = cancel.on_cancel(move || {
+            // Where the queue is full, the loop comes by to ask; a build that is over no longer listens.
+            let _ = sender.try_send(Heard::Cancelled);
         });
-        heard
+        (heard, listening)
     }
 
     /// Waits for a process that has closed its pipes, which is to say has ended.
@@ -179,20 +192,47 @@ impl Drop for Worker {
     }
 }
 
-fn forward(pipe: impl Read + Send + 'static, to: Sender<Heard>, heard: fn(String) -> Heard) {
+fn forward(pipe: impl Read + Send + 'static, to: SyncSender<Heard>, heard: fn(String) -> Heard) {
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
-        while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        while read_line(&mut pipe, &mut line).is_ok_and(|is_line| is_line) {
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end();
             if !text.is_empty() && to.send(heard(text.to_owned())).is_err() {
                 return;
             }
-            line.clear();
         }
         let _ = to.send(Heard::Closed);
     });
+}
+
+/// Reads the next line without its end, or the part of it that is kept; gives `false` where there is none.
+fn read_line(pipe: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let mut is_line = false;
+    loop {
+        let chunk = match pipe.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            chunk => chunk?,
+        };
+        if chunk.is_empty() {
+            return Ok(is_line);
+        }
+        is_line = true;
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+        line.truncate(if line.starts_with(MESSAGE) {
+            MAX_MESSAGE
+        } else {
+            MAX_LINE
+        });
+        let read = end.map_or(chunk.len(), |end| end + 1);
+        pipe.consume(read);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
 }
 
 fn keep(log: &mut VecDeque<String>, line: String, said: &mut dyn FnMut(Said<'_>)) {
@@ -222,4 +262,35 @@ fn died(status: Option<ExitStatus>, log: Vec<String>) -> WorkerError {
     }
     let code = status.and_then(|status| status.code()).unwrap_or(-1);
     WorkerError::Exited { code, log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_and_a_long_message_is_not() {
+        let noise = "n".repeat(3 * MAX_LINE);
+        let message = format!(r#"{{"cvtrt":"failed","{noise}":0}}"#);
+        let text = format!("{noise}\n\nshort\n{message}\n{noise}");
+        let mut pipe = BufReader::new(text.as_bytes());
+        let mut line = Vec::new();
+        let mut lines = Vec::new();
+        while read_line(&mut pipe, &mut line).expect("in memory") {
+            lines.push(String::from_utf8(line.clone()).expect("text"));
+        }
+        let cut = &noise[..MAX_LINE];
+        assert!(lines == [cut, "", "short", &message, cut]);
+    }
+
+    #[test]
+    fn a_message_starts_with_its_tag() {
+        let message = Message::Step {
+            phase: "compiling".to_owned(),
+            done: 0,
+            total: 1,
+        };
+        let text = serde_json::to_vec(&message).expect("plain values");
+        assert!(text.starts_with(MESSAGE));
+    }
 }

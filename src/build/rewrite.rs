@@ -2,7 +2,6 @@
 
 use crate::ids::{Fingerprint, GraphId, Precision};
 use crate::onnx::{ModelFile, OnnxError, Recipe, RecipeStep, Rewrite, RewrittenOnnx, passes_for};
-use std::path::Path;
 
 /// The recipe a model will be rewritten by, as facts of its engine's key. The model is not opened.
 pub(super) fn recipe(graph: GraphId, precision: Precision) -> Fingerprint {
@@ -23,13 +22,13 @@ pub(super) fn recipe(graph: GraphId, precision: Precision) -> Fingerprint {
         })
 }
 
-/// Opens a model and brings it to a precision.
+/// Brings a model to a precision.
 pub(super) fn rewritten(
     graph: GraphId,
-    model: &Path,
+    model: &ModelFile,
     precision: Precision,
 ) -> Result<RewrittenOnnx, OnnxError> {
-    RewrittenOnnx::of(&ModelFile::open(model)?, precision, &rewrite_of(graph))
+    RewrittenOnnx::of(model, precision, &rewrite_of(graph))
 }
 
 /// Inputs and outputs keep their types in every precision, and the islands are the passes' own.

@@ -193,11 +193,17 @@ impl<'a> Pair<'a> {
                 OutputSlot::Alloc(made) => made,
             })
             .collect();
-        Ok(outputs
-            .into_iter()
-            .zip(made)
-            .filter_map(|(known, made)| known.or(made))
-            .collect())
+        let outputs = outputs.into_iter().zip(made);
+        outputs
+            .zip(&session.signature().outputs)
+            .map(|((known, made), port)| {
+                known.or(made).ok_or_else(|| JobError::NoOutput {
+                    which,
+                    output: port.name.clone(),
+                    shapes: shapes.to_owned(),
+                })
+            })
+            .collect()
     }
 
     fn judge(
@@ -290,5 +296,64 @@ impl Hint for Differs {
                 "export the model again with `cvtrt export`".into()
             }
         })
+    }
+}
+
+#[cfg(all(test, feature = "testkit"))]
+mod tests {
+    use super::super::inputs::Vocabulary;
+    use super::*;
+    use crate::backend::Fake;
+    use crate::tensor::{Dim, Port};
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+    use std::path::PathBuf;
+
+    struct Unheard;
+
+    impl Progress for Unheard {
+        fn step(&self, _: &Step<'_>) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_not_there_is_an_error() {
+        let signature = Signature {
+            inputs: Vec::new(),
+            outputs: vec![Port {
+                name: "y".to_owned(),
+                dtype: DType::F32,
+                // The session is to make it, since the sizes do not tell its shape.
+                dims: vec![Dim::Unknown("n".to_owned())],
+            }],
+        };
+        let mut backends = Backends::default();
+        for id in [BackendId::OrtCpu, BackendId::TensorRtRtx] {
+            backends.insert(Arc::new(Fake::new(id, signature.clone(), |_| {})));
+        }
+        let job = VerifyJob {
+            graph: GraphId::HiftF0,
+            model: PathBuf::from("never-read.onnx"),
+            backend: BackendId::TensorRtRtx,
+            precision: Precision::Fp32,
+            tf32: false,
+            shapes: vec![ShapeSet {
+                name: "any".to_owned(),
+                axes: BTreeMap::new(),
+            }],
+            vocabulary: Vocabulary {
+                speech: 1,
+                text: 1,
+                positions: 1,
+            },
+            device: 0,
+            engine: PathBuf::from("never-read.plan"),
+        };
+        let error = verify(&backends, &job, &Unheard).expect_err("there is nothing to compare");
+        assert!(
+            matches!(&error, JobError::NoOutput { which: "reference", output, .. } if output == "y"),
+            "{error:?}"
+        );
     }
 }

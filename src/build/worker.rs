@@ -9,11 +9,12 @@ use crate::backend::{
 };
 use crate::cache::SignatureText;
 use crate::hint::Hint;
-use crate::ids::BackendId;
-use crate::onnx::OnnxError;
+use crate::ids::{BackendId, GraphId};
+use crate::onnx::{ModelFile, OnnxError};
 use crate::profile::OptProfile;
 use crate::tensor::{Signature, SignatureError};
 use std::borrow::Cow;
+use std::fs;
 use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,8 @@ pub(super) enum JobError {
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Onnx(#[from] OnnxError),
+    #[error("`{graph}` takes weights from `{file}`, which the bundle does not list")]
+    Unlisted { graph: GraphId, file: String },
     #[error("{} does not fit the shape ranges", path.display())]
     Shapes {
         path: PathBuf,
@@ -55,6 +58,12 @@ pub(super) enum JobError {
         shapes: String,
         #[source]
         source: Box<RunError>,
+    },
+    #[error("the {which} gives no `{output}` at {shapes}")]
+    NoOutput {
+        which: &'static str,
+        output: String,
+        shapes: String,
     },
     #[error(transparent)]
     Differs(Box<verify::Differs>),
@@ -92,12 +101,12 @@ fn read_job() -> Result<Job, JobError> {
     serde_json::from_str(&line).map_err(JobError::Job)
 }
 
-/// A vendor's code cannot be asked to stop, so the process ends as it is.
+/// A vendor's code cannot be asked to stop, so the process ends as it is: no exit handler runs beside its threads.
 fn end_with_parent() {
     let mut rest = [0; 64];
     let mut input = io::stdin().lock();
     while input.read(&mut rest).is_ok_and(|read| read > 0) {}
-    std::process::exit(1);
+    std::process::abort();
 }
 
 fn do_job(
@@ -123,7 +132,9 @@ fn compile(
         done: 0,
         total: 0,
     });
-    let model = rewrite::rewritten(job.graph, &job.model, job.precision)?;
+    let file = ModelFile::open(&job.model)?;
+    refuse_unlisted(job, &file)?;
+    let model = rewrite::rewritten(job.graph, &file, job.precision)?;
     let folder = model.external_folder.as_deref();
     let request = CompileRequest {
         graph: job.graph,
@@ -147,6 +158,29 @@ fn compile(
         signature: text_of(&model.signature),
         report,
     })
+}
+
+/// Weights that the bundle does not list are not in the engine's key.
+fn refuse_unlisted(job: &CompileJob, model: &ModelFile) -> Result<(), JobError> {
+    let folder = job.model.parent().unwrap_or(Path::new(""));
+    let named = model.external().files().map(|(location, _)| location);
+    for location in named {
+        // Compared as files, since a location may be written in more than one way.
+        let is_listed = match fs::canonicalize(folder.join(location)) {
+            Ok(path) => job
+                .data
+                .iter()
+                .any(|listed| fs::canonicalize(listed).is_ok_and(|listed| listed == path)),
+            Err(_) => false,
+        };
+        if !is_listed {
+            return Err(JobError::Unlisted {
+                graph: job.graph,
+                file: location.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Most memory this process ever held.
@@ -248,7 +282,9 @@ impl JobError {
             | Self::Compile(CompileError::Unavailable(_) | CompileError::Precision { .. })
             | Self::Load(LoadError::Unavailable(_)) => FailureKind::Unavailable,
             Self::Compile(CompileError::Option { .. }) | Self::Shapes { .. } => FailureKind::Input,
-            Self::Onnx(_) | Self::Load(LoadError::Refused { .. } | LoadError::Signature { .. }) => {
+            Self::Onnx(_)
+            | Self::Unlisted { .. }
+            | Self::Load(LoadError::Refused { .. } | LoadError::Signature { .. }) => {
                 FailureKind::Input
             }
             Self::Differs(_) => FailureKind::Unverified,
@@ -273,13 +309,58 @@ impl Hint for JobError {
             Self::NoJob => Some("this command is started by `cvtrt build`".into()),
             Self::Unavailable(error) => error.hint(),
             Self::Onnx(error) => error.hint(),
+            Self::Unlisted { .. } => {
+                Some("list it under the graph's `data` and under `files`, or export again".into())
+            }
             Self::Compile(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Shapes { .. } => {
                 Some("change the shape ranges of the profile, or export the model again".into())
             }
             Self::Differs(error) => error.hint(),
-            Self::Job(_) | Self::Run { .. } => None,
+            Self::Job(_) | Self::Run { .. } | Self::NoOutput { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Precision;
+    use crate::onnx::builder::GraphBuilder;
+    use crate::profile::CompileOptions;
+    use crate::tensor::DType;
+
+    #[test]
+    fn weights_that_the_bundle_does_not_list_are_refused() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let weights = folder.path().join("m.data");
+        fs::write(&weights, [0; 16]).expect("writable");
+        let model = folder.path().join("m.onnx");
+        let graph = GraphBuilder::new()
+            .external_constant("w", &[4], "m.data", 0, 16)
+            .node("Relu", &["w"], &["y"])
+            .output("y", DType::F32, &["4"]);
+        fs::write(&model, graph.encode()).expect("writable");
+        let file = ModelFile::open(&model).expect("sound");
+        let mut job = CompileJob {
+            graph: GraphId::HiftF0,
+            model,
+            data: vec![weights],
+            backend: BackendId::OrtCpu,
+            precision: Precision::Fp32,
+            shapes: Vec::new(),
+            options: CompileOptions::default(),
+            timing_cache: None,
+            engine: PathBuf::from("never-written"),
+        };
+        refuse_unlisted(&job, &file).expect("it is listed");
+        job.data.clear();
+        let error = refuse_unlisted(&job, &file).expect_err("it is not");
+        assert!(
+            matches!(&error, JobError::Unlisted { graph: GraphId::HiftF0, file } if file == "m.data"),
+            "{error:?}"
+        );
+        assert_eq!(error.kind(), FailureKind::Input);
     }
 }

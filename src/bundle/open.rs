@@ -33,6 +33,28 @@ pub struct GraphFile {
     pub sha256: Digest,
 }
 
+impl GraphFile {
+    /// The content its files have now, to compare with `sha256`; files `digests` knows are not read.
+    ///
+    /// # Errors
+    /// [`BundleError::Read`].
+    pub fn content(&self, digests: &mut StatCache) -> Result<Digest, BundleError> {
+        let mut digest = |path: &PathBuf| {
+            digests.digest(path).map_err(|source| BundleError::Read {
+                path: path.clone(),
+                source,
+            })
+        };
+        let model = digest(&self.path)?;
+        let data = self
+            .data
+            .iter()
+            .map(digest)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(combined(model, &data))
+    }
+}
+
 const VOICES_FOLDER: &str = "voices/";
 const VOICE_SUFFIX: &str = ".safetensors";
 /// Room for two thousand files.
@@ -220,23 +242,25 @@ fn check_size(dir: &Path, file: &str, listed: u64) -> Result<(), BundleError> {
 
 fn graph_file(dir: &Path, spec: &GraphSpec, manifest: &Manifest) -> GraphFile {
     let listed = |file| manifest.files[file].sha256;
-    let model = listed(&spec.file);
-    let sha256 = if spec.data.is_empty() {
-        model
-    } else {
-        // The model names its weight files, so their digests in order are enough.
-        let mut hasher = DigestHasher::default();
-        hasher.update(model.as_bytes());
-        for file in &spec.data {
-            hasher.update(listed(file).as_bytes());
-        }
-        hasher.finish()
-    };
+    let data: Vec<Digest> = spec.data.iter().map(listed).collect();
     GraphFile {
         path: spec.file.within(dir),
         data: spec.data.iter().map(|file| file.within(dir)).collect(),
-        sha256,
+        sha256: combined(listed(&spec.file), &data),
     }
+}
+
+/// The model names its weight files, so their digests in order are enough.
+fn combined(model: Digest, data: &[Digest]) -> Digest {
+    if data.is_empty() {
+        return model;
+    }
+    let mut hasher = DigestHasher::default();
+    hasher.update(model.as_bytes());
+    for digest in data {
+        hasher.update(digest.as_bytes());
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::steps::Step;
 use super::{
     Begun, CacheError, Corruption, EngineStore, Entry, GcRequest, Here, KeyInputs, Lookup,
+    Verification,
 };
 use super::{BuildRecord, fixture};
 use std::fs::{self, File};
@@ -233,7 +234,7 @@ fn no_space() -> io::Result<()> {
 }
 
 #[test]
-fn a_full_disk_at_any_step_is_a_typed_error_and_leaves_a_usable_store() {
+fn a_full_disk_before_the_entry_is_there_is_a_typed_error_and_leaves_a_usable_store() {
     for with_old in [false, true] {
         for full_at in Step::ALL {
             let case = format!("full before {full_at:?}, entry there before: {with_old}");
@@ -246,11 +247,17 @@ fn a_full_disk_at_any_step_is_a_typed_error_and_leaves_a_usable_store() {
             let full = with_hook(root.path(), move |step| {
                 if step == full_at { no_space() } else { Ok(()) }
             });
-            let error = try_build(&full, &inputs, fixture::record()).expect_err(&case);
-            assert!(
-                matches!(error, CacheError::DiskFull { .. }),
-                "{case}: {error:?}"
-            );
+            let tried = try_build(&full, &inputs, fixture::record());
+            if matches!(full_at, Step::SyncFolder | Step::RemoveDisplaced) {
+                let entry = tried.expect("the entry has its name by then");
+                assert_eq!(found(&store, &inputs), Some(entry), "{case}");
+            } else {
+                let error = tried.expect_err(&case);
+                assert!(
+                    matches!(error, CacheError::DiskFull { .. }),
+                    "{case}: {error:?}"
+                );
+            }
 
             if let Some(entry) = found(&store, &inputs) {
                 entry.verify().expect(&case);
@@ -403,4 +410,40 @@ fn a_short_or_missing_file_and_a_damaged_manifest_are_corrupt() {
         );
         assert_eq!(found(&store, &fixture::inputs()), None, "{case}");
     }
+}
+
+#[test]
+fn a_verification_is_recorded_in_the_entry_it_is_about_and_in_no_other() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let inputs = fixture::inputs();
+    let passed = Verification::Passed { runs: Vec::new() };
+    let recorded = || found(&store, &inputs).map(|entry| entry.manifest().verification.clone());
+
+    let replaced = fixture::build(&store, &inputs, OLD);
+    let entry = fixture::build(&store, &inputs, NEW);
+    store.record_verification(&replaced, passed.clone());
+    assert_eq!(recorded(), Some(Verification::Skipped));
+
+    let builder = store.begin(&inputs, "engine.plan", true);
+    store.record_verification(&entry, passed.clone());
+    assert_eq!(recorded(), Some(Verification::Skipped));
+    drop(builder);
+
+    let verified = store.record_verification(&entry, passed.clone());
+    assert_eq!(found(&store, &inputs), Some(verified));
+    assert_eq!(recorded(), Some(passed));
+}
+
+#[test]
+fn a_verification_that_cannot_be_recorded_is_still_one() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let entry = fixture::build(&store, &fixture::inputs(), NEW);
+    let locks = root.path().join(".locks");
+    fs::remove_dir_all(&locks).expect("there");
+    fs::write(&locks, b"in its place, so that locking fails").expect("writable");
+    let passed = Verification::Passed { runs: Vec::new() };
+    let verified = store.record_verification(&entry, passed.clone());
+    assert_eq!(verified.manifest().verification, passed);
 }

@@ -55,6 +55,96 @@ impl Entry {
     /// # Errors
     /// [`Corruption`] naming the first file that is not what was built.
     pub fn verify(&self) -> Result<(), Corruption> {
+        let record = self.hash()?;
+        self.remember(&record);
+        Ok(())
+    }
+
+    /// Reads the entry in `dir`; the files are not looked at.
+    pub(super) fn read(id: String, dir: PathBuf) -> Result<Self, Corruption> {
+        let manifest = Manifest::read(&dir.join(Manifest::FILE))?;
+        Ok(Self { id, dir, manifest })
+    }
+
+    /// Checks that every file has the stat it had when last hashed, and hashes all of them where one has not.
+    pub(super) fn trust(&self) -> Result<(), Corruption> {
+        if self.is_known() {
+            Ok(())
+        } else {
+            self.verify()
+        }
+    }
+
+    /// As [`Entry::trust`], but remembers nothing.
+    pub(super) fn inspect(&self) -> Result<(), Corruption> {
+        if self.is_known() {
+            Ok(())
+        } else {
+            self.hash().map(drop)
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        let text = fs::read(self.dir.join(STAT_FILE)).unwrap_or_default();
+        let record: StatRecord = serde_json::from_slice(&text).unwrap_or_default();
+        self.manifest.files.iter().all(|file| {
+            let found = FileStat::of(&self.dir.join(&file.name)).ok();
+            found.is_some_and(|stat| {
+                stat.bytes == file.bytes && record.get(&file.name) == Some(&stat)
+            })
+        })
+    }
+
+    /// Remembers that the files were just hashed. Where that cannot be written, they are hashed again next time.
+    pub(super) fn remember_files(&self) {
+        let stats = self.manifest.files.iter().filter_map(|file| {
+            let stat = FileStat::of(&self.dir.join(&file.name)).ok()?;
+            Some((file.name.clone(), stat))
+        });
+        self.remember(&stats.collect());
+    }
+
+    /// Notes a use for the choice of what to remove first. A store that cannot be written has no such choice to make.
+    pub(super) fn mark_used(&self) {
+        if let Err(error) = files::touch(&self.dir.join(USED_FILE)) {
+            tracing::debug!(entry = %self.id, %error, "use not noted");
+        }
+    }
+
+    /// The entry with another verification; nothing is written.
+    pub(super) fn with_verification(&self, verification: Verification) -> Self {
+        let mut changed = self.clone();
+        changed.manifest.verification = verification;
+        changed
+    }
+
+    /// Whether the entry's folder still holds the files this manifest lists, as far as its manifest there says.
+    pub(super) fn is_still_there(&self) -> bool {
+        let now = Self::read(self.id.clone(), self.dir.clone());
+        now.is_ok_and(|now| now.manifest.files == self.manifest.files)
+    }
+
+    /// Replaces the manifest in the entry's folder; the caller holds the lock of its key.
+    pub(super) fn write_manifest(&self) -> Result<(), CacheError> {
+        let path = self.dir.join(Manifest::FILE);
+        let temporary = self
+            .dir
+            .join(format!(".manifest-{}.tmp", std::process::id()));
+        files::write_synced(&temporary, &self.manifest.to_json())
+            .and_then(|()| fs::rename(&temporary, &path))
+            .and_then(|()| files::sync_folder(&self.dir))
+            .map_err(|source| {
+                // Where this fails too, the file goes with the entry.
+                let _ = fs::remove_file(&temporary);
+                CacheError::new("write", &path, source)
+            })
+    }
+
+    pub(super) fn at(id: String, dir: PathBuf, manifest: Manifest) -> Self {
+        Self { id, dir, manifest }
+    }
+
+    fn hash(&self) -> Result<StatRecord, Corruption> {
         let mut record = StatRecord::new();
         for file in &self.manifest.files {
             let path = self.dir.join(&file.name);
@@ -80,60 +170,7 @@ impl Entry {
             }
             record.insert(file.name.clone(), stat);
         }
-        self.remember(&record);
-        Ok(())
-    }
-
-    /// Reads the entry in `dir`; the files are not looked at.
-    pub(super) fn read(id: String, dir: PathBuf) -> Result<Self, Corruption> {
-        let manifest = Manifest::read(&dir.join(Manifest::FILE))?;
-        Ok(Self { id, dir, manifest })
-    }
-
-    /// Checks that every file has the stat it had when last hashed, and hashes all of them where one has not.
-    pub(super) fn trust(&self) -> Result<(), Corruption> {
-        let text = fs::read(self.dir.join(STAT_FILE)).unwrap_or_default();
-        let record: StatRecord = serde_json::from_slice(&text).unwrap_or_default();
-        let known = self.manifest.files.iter().all(|file| {
-            let found = FileStat::of(&self.dir.join(&file.name)).ok();
-            found.is_some_and(|stat| {
-                stat.bytes == file.bytes && record.get(&file.name) == Some(&stat)
-            })
-        });
-        if known { Ok(()) } else { self.verify() }
-    }
-
-    /// Remembers that the files were just hashed. Where that cannot be written, they are hashed again next time.
-    pub(super) fn remember_files(&self) {
-        let stats = self.manifest.files.iter().filter_map(|file| {
-            let stat = FileStat::of(&self.dir.join(&file.name)).ok()?;
-            Some((file.name.clone(), stat))
-        });
-        self.remember(&stats.collect());
-    }
-
-    /// Notes a use for the choice of what to remove first. A store that cannot be written has no such choice to make.
-    pub(super) fn mark_used(&self) {
-        if let Err(error) = files::touch(&self.dir.join(USED_FILE)) {
-            tracing::debug!(entry = %self.id, %error, "use not noted");
-        }
-    }
-
-    /// The entry with another verification, written to its manifest.
-    pub(super) fn with_verification(&self, verification: Verification) -> Result<Self, CacheError> {
-        let mut changed = self.clone();
-        changed.manifest.verification = verification;
-        let path = self.dir.join(Manifest::FILE);
-        let temporary = self.dir.join(".manifest.tmp");
-        let written = files::write_synced(&temporary, &changed.manifest.to_json())
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| files::sync_folder(&self.dir));
-        written.map_err(|source| CacheError::new("write", &path, source))?;
-        Ok(changed)
-    }
-
-    pub(super) fn at(id: String, dir: PathBuf, manifest: Manifest) -> Self {
-        Self { id, dir, manifest }
+        Ok(record)
     }
 
     fn remember(&self, record: &StatRecord) {

@@ -1,6 +1,7 @@
 //! Removing what is stale, and what was not used for longest.
 
 use super::lock::{Attempt, KeyLock};
+use super::steps::Step;
 use super::store::{EngineStore, Listed};
 use super::{CacheError, Change, Entry, Here, files};
 use crate::ids::GraphId;
@@ -25,7 +26,7 @@ pub struct GcRequest<'a> {
 pub struct GcReport {
     /// Removed, in order.
     pub removed: Vec<Removed>,
-    /// Entries that stay because a builder is at work on them.
+    /// Entries that stay because a builder is at work on them or has just replaced them.
     pub busy: Vec<String>,
     /// Entries that stay.
     pub kept_entries: usize,
@@ -109,7 +110,7 @@ impl EngineStore {
         Ok(report)
     }
 
-    /// Gives `false` where a builder is at work on the entry.
+    /// Gives `false` where a builder is at work on the entry, or has replaced it since it was listed.
     fn remove_entry(
         &self,
         listed: &Listed,
@@ -119,18 +120,11 @@ impl EngineStore {
     ) -> Result<bool, CacheError> {
         if !request.dry_run {
             // Held until the entry is gone.
-            let _lock = match &listed.entry {
-                Ok(entry) => {
-                    match KeyLock::attempt(&self.lock_path(&entry.manifest().key.short()))? {
-                        Attempt::Locked(lock) => Some(lock),
-                        Attempt::Busy(_) => {
-                            report.busy.push(listed.id.clone());
-                            return Ok(false);
-                        }
-                    }
-                }
-                Err(_) => None,
-            };
+            let lock = self.lock_entry(&listed.id)?;
+            if lock.is_none() || !self.is_as_listed(listed) {
+                report.busy.push(listed.id.clone());
+                return Ok(false);
+            }
             self.remove(&listed.id)?;
         }
         report.removed.push(Removed {
@@ -139,6 +133,16 @@ impl EngineStore {
             because,
         });
         Ok(true)
+    }
+
+    /// Whether the entry's manifest, or its absence, is the one that was judged.
+    fn is_as_listed(&self, listed: &Listed) -> bool {
+        let dir = self.root().join(&listed.id);
+        match (&listed.entry, Entry::read(listed.id.clone(), dir.clone())) {
+            (Ok(listed), Ok(now)) => *listed == now,
+            (Err(_), Err(_)) => dir.is_dir(),
+            _ => false,
+        }
     }
 
     /// Renames before removing, so that half an entry never has an entry's name.
@@ -166,13 +170,23 @@ impl EngineStore {
                 continue;
             };
             let lock = self.lock_path(key);
-            if lock.exists() && matches!(KeyLock::attempt(&lock)?, Attempt::Busy(_)) {
+            // Held until the folder is gone: the next builder of the key uses the same name.
+            let _lock = if request.dry_run && !lock.exists() {
+                None
+            } else {
+                match KeyLock::attempt(&lock)? {
+                    Attempt::Locked(lock) => Some(lock),
+                    Attempt::Busy(_) => continue,
+                }
+            };
+            if !path.is_dir() {
                 continue;
             }
             let bytes = files::folder_bytes(&path);
             if !request.dry_run {
-                files::remove_folder(&path)
-                    .map_err(|source| CacheError::new("remove", &path, source))?;
+                self.step(Step::Collect, "remove", &path, || {
+                    files::remove_folder(&path)
+                })?;
             }
             report.removed.push(Removed {
                 id: format!("{graph}/{name}"),
@@ -249,6 +263,8 @@ mod tests {
     use crate::ids::{Digest, Fingerprint};
     use std::collections::BTreeMap;
     use std::fs::File;
+    use std::io;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn of_model(model: &[u8]) -> KeyInputs {
@@ -363,5 +379,30 @@ mod tests {
         };
         fs::write(pending.engine_path(), b"engine").expect("its folder is still there");
         pending.commit(fixture::record()).expect("committed");
+    }
+
+    #[test]
+    fn a_leftover_is_removed_under_the_lock_of_its_key() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let name = ".ort-cpu-fp16-0123456789abcdef.tmp";
+        let left = root.path().join("hift_f0").join(name);
+        fs::create_dir_all(&left).expect("writable");
+        let mut store = EngineStore::new(root.path());
+        let lock = store.lock_path("0123456789abcdef");
+        store.hook.before = Some(Arc::new(move |step| {
+            let attempt = KeyLock::attempt(&lock).map_err(io::Error::other)?;
+            let held = matches!(attempt, Attempt::Busy(_));
+            assert!(step == Step::Collect && held, "{step:?}, {attempt:?}");
+            Ok(())
+        }));
+        let here = here();
+        let request = GcRequest {
+            here: &here,
+            max_bytes: None,
+            dry_run: false,
+        };
+        let report = store.gc(&request).expect("writable");
+        assert_eq!(removed(&report), ["left by a killed build"]);
+        assert!(!left.exists());
     }
 }

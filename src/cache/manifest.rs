@@ -87,7 +87,7 @@ pub struct CheckedRun {
     pub shapes: String,
     /// Largest absolute difference over all outputs.
     pub max_abs_error: f64,
-    /// The same, relative to the reference output's largest value.
+    /// Largest relative error of an output: the L2 norm of its difference over that of the reference.
     pub max_rel_error: f64,
 }
 

@@ -9,7 +9,7 @@
 //! <root>/<graph>/.<entry>.tmp/                  an entry being built; its builder holds the lock
 //! <root>/<graph>/.<entry>.old/                  an entry being replaced or removed
 //! <root>/.locks/<key>.lock                      locked by a builder; the file stays
-//! <root>/.quarantine/                           entries whose content is not what the manifest says
+//! <root>/.quarantine/                           entries whose content is not what the manifest says, or gives wrong values
 //! ```
 //!
 //! The cache treats inputs as opaque named facts and knows no backend.
@@ -23,6 +23,7 @@ mod key;
 mod lock;
 mod manifest;
 mod pending;
+mod quarantine;
 mod steps;
 mod store;
 
@@ -38,4 +39,5 @@ pub use gc::{GcReport, GcRequest, Removed, RemovedBecause};
 pub use key::{EngineKey, KeyInputs};
 pub use manifest::{BuildRecord, CheckedRun, EngineFile, Manifest, SignatureText, Verification};
 pub use pending::{Begun, Pending, Waiting};
+pub use quarantine::Doubted;
 pub use store::{EngineStore, Listed, Lookup};

@@ -114,7 +114,8 @@ impl Pending {
     /// Makes the entry: engine flushed, manifest written, then both appear under the entry's name at once.
     ///
     /// # Errors
-    /// [`CacheError`]; the store is then as it was before, or without the entry that was being replaced.
+    /// [`CacheError`]; the store is then as it was before, or without the entry that was being replaced. Once the entry
+    /// has its name, nothing fails any more: what could not be flushed or cleaned up is a warning.
     pub fn commit(mut self, record: BuildRecord) -> Result<Entry, CacheError> {
         let files = self.seal_files()?;
         let manifest = self.manifest(files, record);
@@ -140,12 +141,15 @@ impl Pending {
             fs::rename(temporary, target)
         })?;
         self.done = true;
-        self.store.step(Step::SyncFolder, "flush", folder, || {
+        let flushed = self.store.step(Step::SyncFolder, "flush", folder, || {
             files::sync_folder(folder)
-        })?;
-        self.store.step(Step::RemoveDisplaced, "remove", old, || {
+        });
+        let removed = self.store.step(Step::RemoveDisplaced, "remove", old, || {
             files::remove_folder(old)
-        })?;
+        });
+        for error in [flushed, removed].into_iter().filter_map(Result::err) {
+            tracing::warn!(entry = %id, %error, "engine built, but not tidied up");
+        }
         let entry = Entry::at(id.clone(), target.clone(), manifest);
         entry.mark_used();
         Ok(entry)

@@ -1,4 +1,4 @@
-//! The steps of a commit, so that tests can fail or stop a builder between any two of them.
+//! The steps of a commit, so that tests can fail or stop a builder between any two of them, and of a collection.
 
 use std::io;
 
@@ -24,10 +24,13 @@ pub(super) enum Step {
     SyncFolder,
     /// Removing what was replaced.
     RemoveDisplaced,
+    /// Removing what a killed builder left; no step of a commit.
+    Collect,
 }
 
 #[cfg(test)]
 impl Step {
+    /// The steps of a commit, in order.
     pub(super) const ALL: [Self; 9] = [
         Self::Prepare,
         Self::MakeTemporary,

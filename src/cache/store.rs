@@ -6,6 +6,7 @@ use super::pending::{Begun, Pending, Waiting};
 use super::steps::{Hook, Step};
 use super::{CacheError, Corruption, EngineKey, Entry, KeyInputs, Manifest, Verification};
 use crate::ids::GraphId;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub enum Lookup {
     Corrupt {
         /// What is wrong with it.
         corruption: Corruption,
-        /// Where it was moved; `None` where the store cannot be written.
+        /// Where it was moved; `None` where the store cannot be written or was not to be.
         quarantined: Option<PathBuf>,
     },
 }
@@ -55,7 +56,6 @@ pub(super) struct Place {
 }
 
 const LOCKS: &str = ".locks";
-const QUARANTINE: &str = ".quarantine";
 
 impl EngineStore {
     /// The store under `root`, which need not exist before something is built.
@@ -77,13 +77,26 @@ impl EngineStore {
     /// into quarantine.
     pub fn lookup(&self, inputs: &KeyInputs) -> Lookup {
         let place = self.place(inputs);
-        match judge(&place, inputs) {
+        match judge(&place, inputs, Entry::trust) {
             Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => {
                 entry.mark_used();
                 Lookup::Found(entry)
             }
             Judgement::Corrupt(corruption) => self.doubt(&place, inputs, corruption),
+        }
+    }
+
+    /// Finds what [`EngineStore::lookup`] would, and changes nothing: no use is noted, no digest remembered, and a
+    /// damaged entry stays where it is.
+    pub fn peek(&self, inputs: &KeyInputs) -> Lookup {
+        match judge(&self.place(inputs), inputs, Entry::inspect) {
+            Judgement::Missing => Lookup::Missing,
+            Judgement::Good(entry) => Lookup::Found(entry),
+            Judgement::Corrupt(corruption) => Lookup::Corrupt {
+                corruption,
+                quarantined: None,
+            },
         }
     }
 
@@ -155,36 +168,26 @@ impl EngineStore {
             .collect())
     }
 
-    /// Writes the result of a verification into an entry's manifest.
+    /// The entry with the result of a verification, which is written into its manifest.
     ///
-    /// # Errors
-    /// [`CacheError`] when the manifest cannot be written.
-    pub fn record_verification(
-        &self,
-        entry: &Entry,
-        verification: Verification,
-    ) -> Result<Entry, CacheError> {
-        entry.with_verification(verification)
-    }
-
-    /// Moves an entry whose content is wrong out of the way, so that it is built anew.
-    ///
-    /// # Errors
-    /// [`CacheError`] when the store cannot be written.
-    pub fn quarantine(&self, id: &str) -> Result<PathBuf, CacheError> {
-        let from = self.root.join(id);
-        let folder = self.root.join(QUARANTINE);
-        let name = id.replace('/', "-");
-        let moved = fs::create_dir_all(&folder).and_then(|()| {
-            let mut unused = folder.join(&name);
-            let mut number = 1;
-            while unused.exists() {
-                unused = folder.join(format!("{name}.{number}"));
-                number += 1;
-            }
-            fs::rename(&from, &unused).map(|()| unused)
-        });
-        moved.map_err(|source| CacheError::new("quarantine", &from, source))
+    /// Where it cannot be written, as in a read-only store, there is a warning, and the next build verifies again. An
+    /// entry that a builder has replaced since, or is replacing, is left as it is.
+    pub fn record_verification(&self, entry: &Entry, verification: Verification) -> Entry {
+        let verified = entry.with_verification(verification);
+        match self.write_verified(entry, &verified) {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                entry = %entry.id(),
+                "verification not recorded: the entry was replaced meanwhile"
+            ),
+            Err(error) => tracing::warn!(
+                entry = %entry.id(),
+                %error,
+                cause = error.source().map(tracing::field::display),
+                "verification not recorded"
+            ),
+        }
+        verified
     }
 
     pub(super) fn make_lock_folder(&self) -> Result<(), CacheError> {
@@ -192,8 +195,25 @@ impl EngineStore {
         fs::create_dir_all(&folder).map_err(|source| CacheError::new("make", &folder, source))
     }
 
-    pub(super) fn quarantine_folder(&self) -> PathBuf {
-        self.root.join(QUARANTINE)
+    /// Gives `false` where the entry is not, or will not stay, the one that was verified.
+    fn write_verified(&self, entry: &Entry, verified: &Entry) -> Result<bool, CacheError> {
+        let Some(_lock) = self.lock_entry(entry.id())? else {
+            return Ok(false);
+        };
+        if !entry.is_still_there() {
+            return Ok(false);
+        }
+        verified.write_manifest().map(|()| true)
+    }
+
+    /// The lock of the key that an entry's folder is named by; `None` while a builder holds it.
+    pub(super) fn lock_entry(&self, id: &str) -> Result<Option<KeyLock>, CacheError> {
+        self.make_lock_folder()?;
+        let key = id.rsplit('-').next().unwrap_or(id);
+        match KeyLock::attempt(&self.lock_path(key))? {
+            Attempt::Locked(lock) => Ok(Some(lock)),
+            Attempt::Busy(_) => Ok(None),
+        }
     }
 
     pub(super) fn lock_path(&self, short_key: &str) -> PathBuf {
@@ -222,7 +242,7 @@ impl EngineStore {
     /// The entry of these inputs, seen by the only builder of its key; a corrupt one goes into quarantine.
     pub(super) fn found_under_lock(&self, inputs: &KeyInputs) -> Result<Option<Entry>, CacheError> {
         let place = self.place(inputs);
-        match judge(&place, inputs) {
+        match judge(&place, inputs, Entry::trust) {
             Judgement::Missing => Ok(None),
             Judgement::Good(entry) => {
                 entry.mark_used();
@@ -261,7 +281,7 @@ impl EngineStore {
                 };
             }
         };
-        let lookup = match judge(place, inputs) {
+        let lookup = match judge(place, inputs, Entry::trust) {
             Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => Lookup::Found(entry),
             Judgement::Corrupt(corruption) => {
@@ -283,7 +303,12 @@ enum Judgement {
     Corrupt(Corruption),
 }
 
-fn judge(place: &Place, inputs: &KeyInputs) -> Judgement {
+/// `files` judges the entry's files.
+fn judge(
+    place: &Place,
+    inputs: &KeyInputs,
+    files: fn(&Entry) -> Result<(), Corruption>,
+) -> Judgement {
     if !place.target.is_dir() {
         return Judgement::Missing;
     }
@@ -295,7 +320,7 @@ fn judge(place: &Place, inputs: &KeyInputs) -> Judgement {
             let found = *key;
             return Err(super::ManifestFault::Key { expected, found }.into());
         }
-        entry.trust().map(|()| entry)
+        files(&entry).map(|()| entry)
     });
     match judged {
         Ok(entry) => Judgement::Good(Box::new(entry)),

@@ -9,6 +9,7 @@ use crate::build::{
     self, BuildRequest, Built, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
     WorkerCommand,
 };
+use crate::bundle::StatCache;
 use crate::cache::Verification;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability};
@@ -109,14 +110,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         timing_cache: args.timing_cache.clone(),
     };
     let mut digests = model::digests(context);
-    let plan = build::plan(&request, &mut digests);
+    let plan = if args.dry_run {
+        build::preview(&request, &mut digests)
+    } else {
+        build::plan(&request, &mut digests)
+    };
     model::keep_digests(&mut digests);
     let plan = plan?;
     if args.dry_run {
         context.printer().result(&plan, plan_text)?;
         return Ok(Exit::Done);
     }
-    let built = execute(plan, &request, args, context)?;
+    let built = execute(plan, &request, &mut digests, args, context)?;
     context
         .printer()
         .result(&built, |built| built_text(built))?;
@@ -126,6 +131,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 fn execute(
     plan: Plan,
     request: &BuildRequest<'_>,
+    digests: &mut StatCache,
     args: &Args,
     context: &Context,
 ) -> Result<Vec<Built>, Failure> {
@@ -144,6 +150,7 @@ fn execute(
     Ok(build::execute(
         plan,
         request,
+        digests,
         &worker,
         deadlines,
         &context::cancel_on_interrupt()?,

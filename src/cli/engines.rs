@@ -8,7 +8,7 @@ use super::model;
 use super::printer::{self, table};
 use crate::build;
 use crate::cache::{
-    Change, Corruption, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
+    Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
     RemovedBecause, Verification,
 };
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ struct Row {
     #[serde(flatten)]
     what: Option<What>,
     bytes: u64,
-    /// `valid`, `stale`, `damaged`.
+    /// `valid`, `stale`, `damaged`, `busy`.
     state: &'static str,
     reasons: Vec<String>,
 }
@@ -225,48 +225,50 @@ pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
 fn verify(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
     for listed in store.entries()? {
-        let corruption: Option<Corruption> = match listed.entry {
-            Ok(entry) => entry.verify().err(),
-            Err(corruption) => Some(corruption),
-        };
-        let state = if corruption.is_some() {
-            "damaged"
-        } else {
-            "valid"
-        };
-        let reasons = corruption.iter().map(ToString::to_string).collect();
-        rows.push(Row {
-            entry: listed.id,
-            what: None,
-            bytes: listed.bytes,
-            state,
-            reasons,
-        });
+        rows.extend(verified_row(store, listed)?);
     }
-    let damaged: Vec<&Row> = rows.iter().filter(|row| row.state == "damaged").collect();
-    for row in &damaged {
-        let moved = store.quarantine(&row.entry)?;
-        printer::say(format!(
-            "{} is damaged ({}); moved to {}",
-            row.entry,
-            row.reasons.join(", "),
-            moved.display()
-        ));
-    }
-    let exit = if damaged.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Unverified
+    let count = |rows: &[Row], state| rows.iter().filter(|row| row.state == state).count();
+    let exit = match count(&rows, "damaged") {
+        0 => Exit::Done,
+        _ => Exit::Unverified,
     };
     context.printer().result(&rows, |rows| {
-        let good = rows.iter().filter(|row| row.state == "valid").count();
+        let good = count(rows, "valid");
         let mut text = format!("{good} of {} engines are as they were built\n", rows.len());
-        if good < rows.len() {
-            text.push_str("hint:  cvtrt build makes the others anew\n");
+        if count(rows, "damaged") > 0 {
+            text.push_str("hint:  cvtrt build makes the damaged ones anew\n");
         }
         text
     })?;
     Ok(exit)
+}
+
+/// What is found of an entry; `None` for one that is gone.
+fn verified_row(store: &EngineStore, listed: Listed) -> Result<Option<Row>, Failure> {
+    let Listed { id, bytes, entry } = listed;
+    let doubted = match entry.and_then(|entry| entry.verify()) {
+        Ok(()) => Doubted::Sound,
+        Err(_) => store.quarantine_if_damaged(&id)?,
+    };
+    let (state, reasons) = match doubted {
+        Doubted::Sound => ("valid", Vec::new()),
+        Doubted::Gone => return Ok(None),
+        Doubted::Busy => ("busy", vec!["a builder is at work on it".to_owned()]),
+        Doubted::Quarantined { corruption, to } => {
+            printer::say(format!(
+                "{id} is damaged ({corruption}); moved to {}",
+                to.display()
+            ));
+            ("damaged", vec![corruption.to_string()])
+        }
+    };
+    Ok(Some(Row {
+        entry: id,
+        what: None,
+        bytes,
+        state,
+        reasons,
+    }))
 }
 
 fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result<Exit, Failure> {

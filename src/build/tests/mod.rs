@@ -10,6 +10,8 @@ use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
 use scripted::{Behaviour, backends, worker_command};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ struct Heard {
     log: Vec<String>,
     passed_over: Vec<String>,
     cancel_when_compiling: Option<Cancel>,
+    append_when_verifying: Option<PathBuf>,
 }
 
 impl Watch for Heard {
@@ -50,6 +53,13 @@ impl Watch for Heard {
                     && let Some(cancel) = &self.cancel_when_compiling
                 {
                     cancel.cancel();
+                }
+            }
+            Event::Verifying { .. } => {
+                if let Some(path) = &self.append_when_verifying {
+                    let file = OpenOptions::new().append(true).open(path);
+                    file.and_then(|mut file| file.write_all(b"x"))
+                        .expect("own file");
                 }
             }
             Event::PassedOver { reason, .. } => self.passed_over.push(reason.to_owned()),
@@ -113,10 +123,12 @@ impl Bench {
             compile: self.deadline,
             verify: self.deadline,
         };
-        let built = plan(&request, &mut StatCache::in_memory()).and_then(|plan| {
+        let mut digests = StatCache::in_memory();
+        let built = plan(&request, &mut digests).and_then(|plan| {
             execute(
                 plan,
                 &request,
+                &mut digests,
                 &worker_command(self.behaviour),
                 deadlines,
                 &self.cancel,
@@ -203,7 +215,7 @@ fn a_plan_says_why_an_engine_is_built() {
 #[test]
 fn a_worker_that_dies_is_a_typed_error_with_its_last_words() {
     type Expected = fn(&WorkerError) -> bool;
-    let cases: [(Behaviour, &str, Expected); 5] = [
+    let cases: [(Behaviour, &str, Expected); 6] = [
         (Behaviour::AbortsInCompile, "build", |error| {
             matches!(error, WorkerError::Crashed { signal: 6, .. })
         }),
@@ -211,6 +223,9 @@ fn a_worker_that_dies_is_a_typed_error_with_its_last_words() {
             matches!(error, WorkerError::Killed { .. })
         }),
         (Behaviour::HangsInCompile, "build", |error| {
+            matches!(error, WorkerError::Hung { .. })
+        }),
+        (Behaviour::FloodsInCompile, "build", |error| {
             matches!(error, WorkerError::Hung { .. })
         }),
         (Behaviour::PanicsInCompile, "build", |error| {
@@ -222,7 +237,10 @@ fn a_worker_that_dies_is_a_typed_error_with_its_last_words() {
     ];
     for (behaviour, doing, expected) in cases {
         let mut bench = Bench::new(behaviour, Fallback::Never);
-        if behaviour == Behaviour::HangsInCompile {
+        if matches!(
+            behaviour,
+            Behaviour::HangsInCompile | Behaviour::FloodsInCompile
+        ) {
             bench.deadline = Duration::from_secs(2);
         }
         let error = bench.build().expect_err("it dies");
@@ -341,6 +359,78 @@ fn an_engine_built_unverified_is_verified_when_asked() {
 }
 
 #[test]
+fn an_engine_in_the_cache_that_gives_wrong_values_is_found_no_more() {
+    let mut bench = Bench::new(Behaviour::ComputesOtherValues, Fallback::Never);
+    bench
+        .build_with(|request| request.verify = false)
+        .expect("builds");
+    let error = bench.build().expect_err("the values differ");
+    assert_eq!(error.class(), Class::Unverified, "{error}");
+    bench.assert_no_entry();
+    let lookup = bench.store.lookup(&plan_inputs(&bench));
+    assert!(matches!(lookup, Lookup::Missing), "{lookup:?}");
+}
+
+#[test]
+fn a_preview_changes_nothing() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let built = bench.build().expect("builds");
+    let entry = built.engine.parent().expect("an entry");
+    fs::remove_file(entry.join("used")).expect("noted");
+    fs::remove_file(entry.join("stat.json")).expect("remembered");
+    let state = |bench: &Bench| {
+        let mut plan = preview(&bench.request(), &mut StatCache::in_memory()).expect("planned");
+        plan.graphs.remove(0).state
+    };
+    let files = || fs::read_dir(entry).expect("still there").count();
+    let before = files();
+    assert!(matches!(state(&bench), PlanState::Cached { .. }));
+    assert_eq!(files(), before, "nothing is noted");
+
+    fs::write(&built.engine, b"damaged").expect("writable");
+    let damaged = state(&bench);
+    assert!(
+        matches!(&damaged, PlanState::Build { reason } if reason.contains("damaged")),
+        "{damaged:?}"
+    );
+    assert_eq!(files(), before, "it stays where it is");
+}
+
+#[test]
+fn a_model_replaced_during_its_build_gives_no_engine() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::AtRun);
+    bench.bundle = copy_of_the_bundle(bench.root.path());
+    let model = bench.bundle.graph_file(GRAPH).expect("there").path.clone();
+    bench.heard.append_when_verifying = Some(model.clone());
+    let error = bench.build().expect_err("the key is that of another model");
+    assert!(
+        matches!(&error, BuildError::ModelChanged { graph: GRAPH, path } if *path == model),
+        "{error:?}"
+    );
+    assert!(error.hint().is_some());
+    bench.assert_no_entry();
+}
+
+fn copy_of_the_bundle(root: &Path) -> Bundle {
+    let to = root.join("bundle");
+    copy_files(&bundle_dir(), &to);
+    Bundle::open(&to).expect("as shipped")
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("own folder");
+    for entry in fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_files(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("own folder");
+        }
+    }
+}
+
+#[test]
 fn a_backend_that_is_not_installed_is_unavailable() {
     let mut bench = Bench::new(Behaviour::IsNotInstalled, Fallback::AtLoad);
     let built = bench.build().expect("the processor is left");
@@ -370,6 +460,7 @@ fn a_worker_ends_when_its_parent_is_gone() {
     let job = job::Job::Compile(job::CompileJob {
         graph: GRAPH,
         model: bundle_dir().join("hift_f0.onnx"),
+        data: Vec::new(),
         backend: BackendId::TensorRtRtx,
         precision: Precision::Fp32,
         shapes: Vec::new(),
@@ -383,7 +474,7 @@ fn a_worker_ends_when_its_parent_is_gone() {
     drop(child.stdin.take());
     // A worker that missed it would hang here, and with it the test.
     let status = child.wait().expect("ended");
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), None, "no exit handler ran");
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(super) enum Behaviour {
     AbortsInCompile,
     IsKilledInCompile,
     HangsInCompile,
+    FloodsInCompile,
     FailsInCompile,
     PanicsInCompile,
     AbortsInLoad,
@@ -76,6 +77,9 @@ impl Backend for Scripted {
             Behaviour::IsKilledInCompile => kill_this_process(),
             Behaviour::HangsInCompile => loop {
                 std::thread::park();
+            },
+            Behaviour::FloodsInCompile => loop {
+                writeln!(std::io::stderr(), "last words of the library").expect("piped");
             },
             Behaviour::FailsInCompile => Err(CompileError::Build {
                 backend: self.id(),

@@ -66,14 +66,14 @@ fn server_saying(
 /// A server that says when it starts to speak, and then waits for a word or for the client to go, which it says, too.
 struct Gated {
     server: Server,
-    began: mpsc::Receiver<()>,
+    started: mpsc::Receiver<()>,
     stopped: mpsc::Receiver<()>,
     go: mpsc::Sender<()>,
 }
 
 impl Gated {
     fn new(places: usize) -> Self {
-        let (begin, began) = mpsc::channel();
+        let (begin, started) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
         let gate = Mutex::new(gate);
@@ -94,7 +94,7 @@ impl Gated {
         });
         Self {
             server,
-            began,
+            started,
             stopped,
             go,
         }

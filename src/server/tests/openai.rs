@@ -188,7 +188,7 @@ async fn a_full_server_says_when_to_come_back() {
     let request = || speech_request(&json!({ "input": "a", "response_format": "pcm" }));
     let server = gated.server.clone();
     let first = tokio::spawn(async move { ask(&server, request()).await });
-    gated.began.recv().expect("the first is being spoken");
+    gated.started.recv().expect("the first is being spoken");
     let refused = ask(&gated.server, request()).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.number("retry-after") >= 1.0);

@@ -52,7 +52,7 @@ async fn rest_of(mut socket: TcpStream) -> String {
 async fn heard(events: mpsc::Receiver<()>) -> mpsc::Receiver<()> {
     let waiting = tokio::task::spawn_blocking(move || {
         events
-            .recv_timeout(Duration::from_secs(60))
+            .recv_timeout(Duration::from_mins(1))
             .expect("it happens");
         events
     });
@@ -79,13 +79,13 @@ async fn a_client_that_hangs_up_stops_the_lane() {
     for stream in [false, true] {
         let Gated {
             server,
-            began,
+            started,
             stopped,
             go: _gate,
         } = Gated::new(1);
         let running = start(server).await;
         let socket = connect(&running, stream);
-        heard(began).await;
+        heard(started).await;
         drop(socket);
         heard(stopped).await;
         running.stop.send(()).expect("serving");
@@ -97,14 +97,14 @@ async fn a_client_that_hangs_up_stops_the_lane() {
 async fn a_stop_lets_the_request_in_hand_end_and_takes_no_other() {
     let Gated {
         server,
-        began,
+        started,
         stopped: _stopped,
         go,
     } = Gated::new(4);
     let closed = server.clone();
     let running = start(server).await;
     let socket = connect(&running, false);
-    heard(began).await;
+    heard(started).await;
     running.stop.send(()).expect("serving");
     let refused = loop {
         // The signal is on its way to the scheduler; a request admitted before it waits behind the gate and is dropped.

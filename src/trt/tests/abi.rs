@@ -146,7 +146,7 @@ fn canonical(result: &str, arguments: &str, constant: bool) -> String {
 fn canonical_type(spelled: &str) -> String {
     let spaced = spelled.replace('*', " * ").replace('&', " & ");
     let mut words: Vec<&str> = spaced.split_whitespace().collect();
-    let constant = words.iter().any(|&word| word == "const");
+    let constant = words.contains(&"const");
     words.retain(|&word| word != "const");
     let joined = words.join(" ").replace("unsigned long", "size_t");
     let words: Vec<String> = joined

@@ -111,7 +111,7 @@ fn a_plan_names_the_targets_it_was_built_for() {
     };
     let onnx = tanh_of_product(FLOAT16);
     let profiles = profiles();
-    let build = |targets: &[ComputeCapability]| {
+    let compile = |targets: &[ComputeCapability]| {
         let request = BuildRequest {
             profiles: &profiles,
             targets,
@@ -122,12 +122,12 @@ fn a_plan_names_the_targets_it_was_built_for() {
     let targets = [(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)]
         .map(|(major, minor)| ComputeCapability { major, minor });
     for target in targets {
-        let built = build(&[target]).expect("a supported target");
+        let built = compile(&[target]).expect("a supported target");
         assert_eq!(built.header.targets, [target]);
         assert_eq!(built.header.other_targets, 0, "{target}");
     }
     let hopper = [ComputeCapability { major: 9, minor: 0 }];
-    let error = build(&hopper).expect_err("not an RTX generation");
+    let error = compile(&hopper).expect_err("not an RTX generation");
     assert!(
         error
             .to_string()
