@@ -164,16 +164,43 @@ fn every_mode_the_bundle_has_speaks() {
         ("cross_lingual", "demo"),
     ] {
         let output = format!("{mode}.wav");
-        synth(
-            &place,
-            &["Hello.", "--mode", mode, "--voice", voice, "-o", &output],
-        )
-        .exits(0);
+        let mut line = vec!["Hello.", "--mode", mode, "--voice", voice, "-o", &output];
+        if mode == "instruct2" {
+            line.extend(["--instruct", "Speak softly."]);
+        }
+        synth(&place, &line).exits(0);
         assert!(
             !samples(&fs::read(place.path(&output)).expect("audio")).is_empty(),
             "{mode}"
         );
     }
+}
+
+#[test]
+fn an_instruction_is_heard_and_asked_for() {
+    if !has_ort("an_instruction_is_heard_and_asked_for") {
+        return;
+    }
+    let place = Place::new();
+    synth(&place, &["Hello.", "--mode", "instruct2"])
+        .exits(2)
+        .complains(&["needs an instruction", "--instruct"]);
+    for words in ["Speak softly.", "Speak up."] {
+        let output = format!("{words}wav");
+        let line = [
+            "Hello.",
+            "--mode",
+            "instruct2",
+            "--instruct",
+            words,
+            "-o",
+            &output,
+        ];
+        synth(&place, &line).exits(0);
+    }
+    let [softly, up] =
+        ["Speak softly.wav", "Speak up.wav"].map(|name| fs::read(place.path(name)).expect("audio"));
+    assert_ne!(softly, up, "another instruction gives another sound");
 }
 
 #[test]
