@@ -39,7 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "scheduler",
-        &["backend", "bundle", "deploy", "hint", "pipeline"],
+        &["backend", "bundle", "deploy", "hint", "ids", "pipeline"],
     ),
     (
         "server",
