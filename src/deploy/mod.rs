@@ -14,8 +14,10 @@ use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
 use crate::pipeline::{Graphs, LoadedGraph};
-use crate::profile::{Chain, CompileOptions, Fallback, Profile};
+use crate::profile::{Chain, CompileOptions, Fallback, Profile, ShapeSet};
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::thread;
 
 /// What to load, and how.
 #[derive(Debug, Clone, Copy)]
@@ -81,14 +83,34 @@ pub fn deploy(
         served: Vec::new(),
         warmup: Warmup::new(Vocabulary::of(request.bundle)),
     };
-    for mut planned in plan.graphs {
-        let shapes = std::mem::take(&mut planned.shapes);
-        let (loaded, served) = load(request, planned)?;
+    for (shapes, loaded) in load_side_by_side(request, plan.graphs) {
+        let (loaded, served) = loaded?;
         deployment.warmup.add(served.graph, loaded.clone(), shapes);
         deployment.graphs.insert(served.graph, loaded);
         deployment.served.push(served);
     }
     Ok(deployment)
+}
+
+/// Loads every graph on a thread of its own: most of a start is a library preparing one graph at a time.
+fn load_side_by_side(
+    request: &DeployRequest<'_>,
+    graphs: Vec<PlannedGraph>,
+) -> Vec<(Vec<ShapeSet>, Result<(LoadedGraph, Served), DeployError>)> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = graphs
+            .into_iter()
+            .map(|mut planned| {
+                let shapes = std::mem::take(&mut planned.shapes);
+                (shapes, scope.spawn(move || load(request, planned)))
+            })
+            .collect();
+        let joined = threads.into_iter().map(|(shapes, thread)| {
+            let loaded = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            (shapes, loaded)
+        });
+        joined.collect()
+    })
 }
 
 fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
