@@ -179,6 +179,33 @@ fn rtx_engines_are_built_for_named_targets_only() {
 }
 
 #[test]
+fn every_graph_that_rtx_takes_is_built_in_both_precisions() {
+    let test = "every_graph_that_rtx_takes_is_built_in_both_precisions";
+    if !has_or_skip(BackendId::TensorRtRtx, test) {
+        return;
+    }
+    let place = Place::new();
+    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bench-build.yaml");
+    for precision in ["fp32", "fp16"] {
+        let mut line = args!["build", "--json", "--engines-dir", "engines"];
+        line.extend(args!["--backend", "tensorrt-rtx", "--target", "sm_89"]);
+        line.extend(args!["--bundle", bundle(), "--profile", profile]);
+        // The speech tokenizer's length input decides shapes, which RTX is not told.
+        line.extend(args![
+            "--graphs",
+            "llm,flow_encoder,flow_estimator,hift,campplus"
+        ]);
+        line.push(format!("--{precision}").into());
+        let rows = place.cvtrt(&line).exits(0).json();
+        assert_eq!(states(&rows), ["built"; 6], "{rows}");
+        for row in rows.as_array().expect("rows") {
+            assert_eq!(row["precision"], precision, "{row}");
+            assert_eq!(row["verification"]["result"], "not_run_here", "{row}");
+        }
+    }
+}
+
+#[test]
 fn a_graph_that_is_none_is_named_with_those_there_are() {
     let place = Place::new();
     place
