@@ -6,9 +6,10 @@ use super::{
 };
 use crate::cuda;
 use crate::ids::{BackendId, Fingerprint, Precision};
+use crate::profile::ComputeCapability;
 use crate::trt::{
     BuildError, BuildRequest, Flavour, HardwareCompatibility, LayerInfo, ProgressEvent, SearchPath,
-    TimingCache, TrtLibrary,
+    TimingCache, TrtLibrary, rtx_targets,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,6 +55,22 @@ impl TensorRt {
             backend: self.id(),
             reasons: vec![reason],
         }
+    }
+
+    /// The library's own words on a generation it lacks name neither it nor the others.
+    fn check_targets(&self, targets: &[ComputeCapability]) -> Result<(), CompileError> {
+        let Some(foreign) = targets
+            .iter()
+            .find(|target| !rtx_targets().any(|known| known == **target))
+        else {
+            return Ok(());
+        };
+        let known: Vec<String> = rtx_targets().map(|target| target.to_string()).collect();
+        Err(CompileError::Option {
+            backend: self.id(),
+            option: "target",
+            reason: format!("{foreign} is none of {}", known.join(", ")),
+        })
     }
 
     fn explain(&self, error: BuildError, request: &CompileRequest<'_>) -> CompileError {
@@ -119,6 +136,9 @@ impl Backend for TensorRt {
         progress: &dyn Progress,
     ) -> Result<EngineReport, CompileError> {
         let library = self.library()?;
+        if self.flavour == Flavour::TensorRtRtx {
+            self.check_targets(&request.options.targets)?;
+        }
         if self.flavour == Flavour::TensorRtRtx && request.options.targets.is_empty() {
             return Err(self
                 .unavailable("no target names a GPU to build for".to_owned())

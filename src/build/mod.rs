@@ -1,6 +1,6 @@
 //! From a bundle and a profile to engines in the cache.
 //!
-//! [`plan`] says what is wanted and what the cache has; it compiles nothing. [`execute`] does the rest: every compile
+//! [`plan()`] says what is wanted and what the cache has; it compiles nothing. [`execute()`] does the rest: every compile
 //! and every first load of an engine happens in a disposable process, [`worker::run`], so that a crash, a hang or an
 //! out-of-memory kill in a vendor's code is a typed error of this one.
 

@@ -26,7 +26,7 @@ pub(super) struct TensorEntry {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorFileError {
-    /// The header claims more than [`MAX_HEADER_BYTES`].
+    /// The header claims more than `MAX_HEADER_BYTES`.
     #[error("the header claims {claimed} bytes, at most {MAX_HEADER_BYTES} are read")]
     HeaderTooLarge {
         /// Bytes claimed.

@@ -66,6 +66,14 @@ impl Entry {
         Ok(Self { id, dir, manifest })
     }
 
+    /// Whether its files are there with the size they were built with; their content is not read.
+    pub fn has_its_files(&self) -> bool {
+        self.manifest.files.iter().all(|file| {
+            let data = std::fs::metadata(self.dir.join(&file.name));
+            data.is_ok_and(|data| data.is_file() && data.len() == file.bytes)
+        })
+    }
+
     /// Checks that every file has the stat it had when last hashed, and hashes all of them where one has not.
     pub(super) fn trust(&self) -> Result<(), Corruption> {
         if self.is_known() {

@@ -119,7 +119,9 @@ impl Context {
         let Some((name, own)) = self.matches.subcommand() else {
             return Vec::new();
         };
-        let ids = own.ids().filter_map(|id| {
+        // Beside its flags clap keeps an id for the struct that holds them.
+        let is_flag = |id: &&clap::Id| id.as_str() != "Args";
+        let ids = own.ids().filter(is_flag).filter_map(|id| {
             own.try_get_raw(id.as_str())
                 .ok()
                 .flatten()

@@ -100,6 +100,10 @@ fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
 fn row(listed: &Listed, here: &Here) -> Row {
     let (what, state, reasons) = match &listed.entry {
         Err(corruption) => (None, "damaged", vec![corruption.to_string()]),
+        Ok(entry) if !entry.has_its_files() => {
+            let reason = "a file is missing or has another size".to_owned();
+            (Some(what_of(entry.manifest())), "damaged", vec![reason])
+        }
         Ok(entry) => {
             let changes = here.stale(&entry.manifest().inputs);
             let state = if changes.is_empty() { "valid" } else { "stale" };

@@ -92,11 +92,14 @@ pub fn deploy(
     Ok(deployment)
 }
 
+/// What loading one graph gave.
+type Loaded = Result<(LoadedGraph, Served), DeployError>;
+
 /// Loads every graph on a thread of its own: most of a start is a library preparing one graph at a time.
 fn load_side_by_side(
     request: &DeployRequest<'_>,
     graphs: Vec<PlannedGraph>,
-) -> Vec<(Vec<ShapeSet>, Result<(LoadedGraph, Served), DeployError>)> {
+) -> Vec<(Vec<ShapeSet>, Loaded)> {
     thread::scope(|scope| {
         let threads: Vec<_> = graphs
             .into_iter()

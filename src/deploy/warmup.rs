@@ -181,7 +181,7 @@ impl Hint for WarmupError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Open { source, .. } => source.hint(),
-            Self::Shapes { .. } => Some("cvtrt profiles list names profiles that fit".into()),
+            Self::Shapes { .. } => Some("choose another profile with --profile".into()),
             Self::Run { graph, .. } => {
                 Some(format!("build it again: cvtrt build --graphs {graph} --force").into())
             }

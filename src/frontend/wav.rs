@@ -1,4 +1,4 @@
-//! WAV files: 16-bit mono PCM, samples converted as [`pcm`](super::pcm) says.
+//! WAV files: 16-bit mono PCM, samples converted as [`super::pcm`] says.
 
 use super::error::FrontendError;
 use super::pcm;

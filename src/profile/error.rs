@@ -43,12 +43,7 @@ impl Hint for ProfileError {
         let near = match self {
             Self::Read { .. } => return None,
             Self::Yaml { error, .. } => error.nearest.as_deref()?,
-            Self::Unknown { name, known } => {
-                match nearest(name, known.iter().map(String::as_str)) {
-                    Some(near) => near,
-                    None => return Some("cvtrt profiles list".into()),
-                }
-            }
+            Self::Unknown { name, known } => nearest(name, known.iter().map(String::as_str))?,
         };
         Some(format!("did you mean `{near}`?").into())
     }

@@ -1,6 +1,6 @@
 //! HTTP: `OpenAI`'s speech API, CosyVoice's own, and what operators ask.
 //!
-//! The server turns requests into segments ([`reading`]), has a scheduler speak them, and encodes what comes. It holds
+//! The server turns requests into segments (`reading`), has a scheduler speak them, and encodes what comes. It holds
 //! no audio but that of the requests in hand.
 
 mod admin;

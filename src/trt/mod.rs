@@ -38,7 +38,7 @@ pub use handle::PlanBytes;
 pub use library::{NoLibrary, TrtLibrary};
 pub use log::{LogLine, Severity};
 pub use network::{LayerCount, LayerInfo, NetworkSummary, TensorInfo};
-pub use plan_header::{PlanHeader, PlanHeaderError};
+pub use plan_header::{PlanHeader, PlanHeaderError, rtx_targets};
 pub use request::{BuildProgress, BuildRequest, HardwareCompatibility, ProgressEvent, TimingCache};
 pub use search::{Candidate, Refusal, SearchPath};
 pub use version::{Flavour, LibraryVersion, Release};

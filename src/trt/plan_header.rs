@@ -64,6 +64,13 @@ const RTX_TARGETS: [(u32, u32, u32); 6] = [
     (5, 12, 1),
 ];
 
+/// The GPU generations that TensorRT-RTX builds for.
+pub fn rtx_targets() -> impl Iterator<Item = ComputeCapability> {
+    RTX_TARGETS
+        .iter()
+        .map(|&(_, major, minor)| ComputeCapability { major, minor })
+}
+
 impl PlanHeader {
     /// Bytes from the start of a plan that [`Self::read`] looks at; what RTX's `getEngineHeaderSize` answers.
     pub const BYTES: usize = 64;
