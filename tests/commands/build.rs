@@ -189,7 +189,7 @@ fn every_graph_that_rtx_takes_is_built_in_both_precisions() {
     for precision in ["fp32", "fp16"] {
         let mut line = args!["build", "--json", "--engines-dir", "engines"];
         line.extend(args!["--backend", "tensorrt-rtx", "--target", "sm_89"]);
-        line.extend(args!["--bundle", bundle(), "--profile", profile]);
+        line.extend(args!["--bundle", bundle(), "--profile", profile.clone()]);
         // The speech tokenizer's length input decides shapes, which RTX is not told.
         line.extend(args![
             "--graphs",
