@@ -1,5 +1,6 @@
 //! Random inputs that keep a graph's rules: ids within the vocabulary, positions that ascend, nothing masked away.
 
+use crate::backend::OutputSlot;
 use crate::bundle::{Bundle, Manifest, Table};
 use crate::ids::{Axis, GraphId};
 use crate::tensor::{
@@ -64,11 +65,35 @@ pub fn random_inputs(
         .collect()
 }
 
+/// A tensor for each output whose shape the sizes decide; `None` where it depends on the data.
+pub fn output_tensors(
+    graph: GraphId,
+    signature: &Signature,
+    sizes: &AxisSizes,
+) -> Vec<Option<Tensor>> {
+    let known = |port| Some((port, shape_of(graph, port, sizes).ok()?));
+    let ports = signature.outputs.iter().map(known);
+    ports
+        .map(|known| known.map(|(port, shape)| Tensor::zeros(port.dtype, shape)))
+        .collect()
+}
+
+/// Slots on [`output_tensors`]; where there is no tensor, the session makes one.
+pub fn output_slots(tensors: &mut [Option<Tensor>]) -> Vec<OutputSlot<'_>> {
+    tensors
+        .iter_mut()
+        .map(|known| match known {
+            Some(tensor) => OutputSlot::Into(tensor.view_mut()),
+            None => OutputSlot::Alloc(None),
+        })
+        .collect()
+}
+
 /// The shape of a port, also of a graph taken as it comes, whose dimensions have names of their own.
 ///
 /// # Errors
 /// [`SignatureError`] when `sizes` lacks one of its axes.
-pub fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, SignatureError> {
+fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, SignatureError> {
     let foreign = matches!(graph, GraphId::Campplus | GraphId::SpeechTokenizer);
     if !foreign {
         return port.shape(sizes);

@@ -1,6 +1,6 @@
 //! An engine beside the FP32 model on ONNX Runtime, on the same random inputs, at the ends of its shape ranges.
 
-use super::inputs::{random_inputs, shape_of};
+use super::inputs::{output_slots, output_tensors, random_inputs};
 use super::job::VerifyJob;
 use super::worker::JobError;
 use crate::backend::{
@@ -159,25 +159,10 @@ impl<'a> Pair<'a> {
             "reference" => &mut self.reference,
             _ => &mut self.engine,
         };
-        let mut outputs: Vec<Option<Tensor>> = session
-            .signature()
-            .outputs
-            .iter()
-            .map(|port| {
-                // Where the shape depends on the data, the session makes the tensor.
-                let shape = shape_of(graph, port, sizes).ok()?;
-                Some(Tensor::zeros(port.dtype, shape))
-            })
-            .collect();
+        let mut outputs = output_tensors(graph, session.signature(), sizes);
         let mut bindings = Bindings {
             inputs: inputs.iter().map(Tensor::view).collect(),
-            outputs: outputs
-                .iter_mut()
-                .map(|known| match known {
-                    Some(tensor) => OutputSlot::Into(tensor.view_mut()),
-                    None => OutputSlot::Alloc(None),
-                })
-                .collect(),
+            outputs: output_slots(&mut outputs),
         };
         let run_error = |source| JobError::Run {
             which,

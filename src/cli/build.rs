@@ -95,6 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let backend = args.backend()?;
     let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
     let (backends, store) = (model::backends(context), model::store(context));
+    check_device(args.device)?;
     let request = BuildRequest {
         bundle: &bundle,
         profile: &profile,
@@ -156,6 +157,17 @@ fn execute(
         &context::cancel_on_interrupt()?,
         &mut progress,
     )?)
+}
+
+/// Libraries compile on the first device they see, and the engine's key names that one.
+fn check_device(device: u32) -> Result<(), Failure> {
+    if device == 0 {
+        return Ok(());
+    }
+    let what = format!("engines are built on device 0 in this version, not on {device}");
+    Err(Failure::message(Exit::Unavailable, what).with_hint(format!(
+        "CUDA_VISIBLE_DEVICES={device} makes that GPU device 0"
+    )))
 }
 
 impl Args {

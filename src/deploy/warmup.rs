@@ -1,7 +1,7 @@
 //! Running every graph before the first request does.
 
-use crate::backend::{Bindings, Lane, LoadError, OutputSlot, RunError, Session};
-use crate::build::{Vocabulary, random_inputs, shape_of};
+use crate::backend::{Bindings, Lane, LoadError, RunError, Session};
+use crate::build::{Vocabulary, output_slots, output_tensors, random_inputs};
 use crate::hint::Hint;
 use crate::ids::{BackendId, GraphId};
 use crate::pipeline::LoadedGraph;
@@ -152,25 +152,10 @@ fn run_once(
     inputs: &[Tensor],
     sizes: &AxisSizes,
 ) -> Result<Duration, RunError> {
-    let mut outputs: Vec<Option<Tensor>> = session
-        .signature()
-        .outputs
-        .iter()
-        .map(|port| {
-            let shape = shape_of(graph, port, sizes).ok()?;
-            Some(Tensor::zeros(port.dtype, shape))
-        })
-        .collect();
+    let mut outputs = output_tensors(graph, session.signature(), sizes);
     let mut bindings = Bindings {
         inputs: inputs.iter().map(Tensor::view).collect(),
-        outputs: outputs
-            .iter_mut()
-            .map(|known| match known {
-                Some(tensor) => OutputSlot::Into(tensor.view_mut()),
-                // Where the shape depends on the data, the session makes the tensor.
-                None => OutputSlot::Alloc(None),
-            })
-            .collect(),
+        outputs: output_slots(&mut outputs),
     };
     let start = Instant::now();
     session.run(&mut bindings)?;

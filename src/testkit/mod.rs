@@ -1,12 +1,10 @@
-//! What tests share: libraries and devices that may be missing, recorded references, small graphs.
+//! What tests share: libraries that may be missing, recorded references, small graphs.
 
 mod golden;
-mod gpu;
 mod runtime;
 mod skip;
 
 pub use golden::{GoldenError, read_npz};
-pub use gpu::{Gpu, gpu_or_skip};
 pub use runtime::{backend_or_skip, runtime_dir, test_backends};
 pub use skip::skip;
 
