@@ -218,6 +218,7 @@ impl Hint for SpeechError {
             Self::TextTooLong { .. } | Self::TooManyTokens { .. } => {
                 Some("split the text into shorter sentences".into())
             }
+            Self::NoSpeech => Some("another --seed may speak; otherwise say more words".into()),
             Self::Logits { graph, .. } | Self::NotFinite { graph } => {
                 Some(format!("cvtrt build --graphs {graph} without --fp16 or --bf16").into())
             }

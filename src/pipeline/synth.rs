@@ -192,16 +192,20 @@ impl Synthesizer {
             return Err(SpeechError::NoSpeech);
         }
         sound.times.total = sound.start.elapsed();
-        Ok(Speech {
+        let speech = Speech {
             pcm: sound.pcm,
             sample_rate: self.manifest.sample_rate,
             tokens: utterance.tokens().to_vec(),
             end: utterance
                 .end()
                 .expect("an utterance without demands has ended"),
+            loops_broken: utterance.loops_broken(),
+            silence_held_back: utterance.silence_held_back(),
             times: sound.times,
             backends: self.backends.clone(),
-        })
+        };
+        speech.log();
+        Ok(speech)
     }
 
     /// Does what the utterance asks for until it asks no more, or is stopped.

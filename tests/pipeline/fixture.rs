@@ -25,6 +25,12 @@ const OPTIONS: LoadOptions = LoadOptions {
     device: 0,
 };
 
+/// The bundle in the tree.
+pub(crate) fn tiny_bundle() -> Bundle {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
+    Bundle::open(&folder).expect("the bundle in the tree is sound")
+}
+
 /// Recorded tensors.
 pub(crate) struct Golden(BTreeMap<String, Tensor>);
 
@@ -32,8 +38,7 @@ impl Fixture {
     /// CosyVoice2 at reduced width on `ort-cpu`; a skip, which is heard, where ONNX Runtime is not here.
     pub(crate) fn cosyvoice2(test: &str) -> Option<Self> {
         let backend = backend_or_skip(BackendId::OrtCpu, test)?;
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
-        let bundle = Bundle::open(&folder).expect("the bundle in the tree is sound");
+        let bundle = tiny_bundle();
         let stand_ins = [GraphId::SpeechTokenizer, GraphId::Campplus];
         let driven = bundle.graphs().filter(|graph| !stand_ins.contains(graph));
         let graphs = driven
