@@ -275,8 +275,7 @@ impl Account {
         self.took += chunk.took;
         self.output_tokens += chunk.tokens;
         if let Some(end) = chunk.end {
-            self.metrics
-                .segment(&self.model, end, chunk.loops_broken);
+            self.metrics.segment(&self.model, end, chunk.loops_broken);
         }
     }
 
