@@ -24,6 +24,7 @@ pub mod scheduler;
 #[cfg(feature = "serve")]
 pub mod server;
 pub mod setup;
+pub mod stat;
 pub mod telemetry;
 pub mod tensor;
 #[cfg(feature = "testkit")]
