@@ -13,6 +13,7 @@ pub mod config;
 pub mod cuda;
 pub mod deploy;
 pub mod diagnose;
+pub mod elf;
 pub mod frontend;
 pub mod hint;
 pub mod ids;

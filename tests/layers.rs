@@ -9,6 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("yaml", &["hint"]),
     ("telemetry", &[]),
+    ("elf", &[]),
     ("stat", &[]),
     ("tensor", &["ids"]),
     ("config", &["hint"]),
@@ -16,13 +17,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cuda", &["profile"]),
     ("onnx", &["hint", "ids", "tensor"]),
     ("bundle", &["hint", "ids", "stat", "tensor", "yaml"]),
-    ("trt", &["cuda", "hint", "profile", "tensor"]),
+    ("trt", &["cuda", "elf", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["tensor"]),
     ("cache", &["hint", "ids", "profile", "stat"]),
     (
         "backend",
-        &["cuda", "hint", "ids", "profile", "tensor", "trt"],
+        &["cuda", "elf", "hint", "ids", "profile", "tensor", "trt"],
     ),
     (
         "build",
