@@ -97,7 +97,7 @@ enum Parsed {
 
 fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
     let context = context::Origin::here()?;
-    let command = context.apply(Cli::command())?;
+    let command = context.apply(Cli::command(), arguments)?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return said(&error, json),
@@ -163,6 +163,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
-        crate::config::with_variables(Cli::command()).debug_assert();
+        let command = crate::config::with_sources(Cli::command(), &[], None);
+        command.expect("no file").debug_assert();
     }
 }
