@@ -6,6 +6,7 @@ use super::model;
 use super::printer::{self, table};
 use super::progress::BuildProgress;
 use crate::build::{
+use super::values::positive;
     self, BuildRequest, Built, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
     WorkerCommand,
 };
@@ -41,7 +42,7 @@ pub(super) struct Args {
     #[arg(long)]
     no_tf32: bool,
     /// Requests to serve at once; widens the profile's batches
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroU16>)]
     concurrency: Option<NonZeroU16>,
     /// GPU ordinal
     #[arg(long, value_name = "N", default_value_t = 0)]

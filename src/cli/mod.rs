@@ -17,6 +17,7 @@ mod progress;
 mod serve;
 mod setup;
 mod synth;
+mod values;
 #[cfg(feature = "serve")]
 mod warmup;
 mod worker;

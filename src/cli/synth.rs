@@ -4,6 +4,7 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, Printer, table};
+use super::values::positive;
 use crate::backend::Lane;
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::Served;
@@ -53,7 +54,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Ends each sentence after this many speech tokens
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     max_tokens: Option<NonZeroUsize>,
     #[command(flatten)]
     load: model::LoadFlags,
