@@ -135,7 +135,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         [start.elapsed(), load, front_end],
     );
     if is_stdout(&args.output) {
-        printer::say(text_of(&report));
+        if !context.quiet() {
+            printer::say(text_of(&report));
+        }
         return Ok(Exit::Done);
     }
     context.printer().result(&report, text_of)?;

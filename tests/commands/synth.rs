@@ -86,6 +86,16 @@ fn a_dash_streams_to_stdout_and_talks_on_stderr() {
 }
 
 #[test]
+fn quiet_leaves_the_audio_alone() {
+    if !has_ort("quiet_leaves_the_audio_alone") {
+        return;
+    }
+    let run = synth(&Place::new(), &["Hello.", "-q", "-o", "-"]).exits(0);
+    assert!(!samples(&run.stdout).is_empty());
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
 fn a_reader_that_has_gone_is_no_failure() {
     if !has_ort("a_reader_that_has_gone_is_no_failure") {
         return;
