@@ -264,9 +264,11 @@ impl Executor<'_> {
             ..
         } = *planned;
         self.watch.on(Event::Verifying { graph, backend });
+        let file = self.request.bundle.graph_file(graph)?;
         let job = Job::Verify(VerifyJob {
             graph,
-            model: self.request.bundle.graph_file(graph)?.path.clone(),
+            model: file.path.clone(),
+            data: file.data.clone(),
             backend,
             precision,
             // ONNX Runtime never rounds to TF32 here, whatever the options say.
