@@ -14,6 +14,7 @@ mod engines;
 mod export;
 mod inspect;
 mod malformed;
+mod odd_texts;
 mod place;
 mod setup;
 mod synth;

@@ -9,11 +9,11 @@ use std::io::Cursor;
 use std::process::Stdio;
 use std::time::Duration;
 
-fn has_ort(test: &str) -> bool {
+pub(crate) fn has_ort(test: &str) -> bool {
     has_or_skip(BackendId::OrtCpu, test)
 }
 
-fn line(words: &[&str]) -> Vec<OsString> {
+pub(crate) fn line(words: &[&str]) -> Vec<OsString> {
     let mut line = args![
         "synth",
         "--bundle",
@@ -31,7 +31,7 @@ fn synth(place: &Place, words: &[&str]) -> Run {
 }
 
 /// Samples of a WAV file, which must be one.
-fn samples(bytes: &[u8]) -> Vec<i16> {
+pub(crate) fn samples(bytes: &[u8]) -> Vec<i16> {
     let mut reader = hound::WavReader::new(Cursor::new(bytes)).expect("a WAV file");
     let spec = reader.spec();
     assert_eq!(
