@@ -282,6 +282,38 @@ fn a_text_beyond_every_model_ends_at_once() {
 }
 
 #[test]
+fn weights_that_the_bundle_does_not_list_are_not_loaded() {
+    if !has_ort("weights_that_the_bundle_does_not_list_are_not_loaded") {
+        return;
+    }
+    let place = Place::new();
+    let copy = place.bundle_copy();
+    let graphs = cvtrt::testkit::data_path("graphs");
+    let model = fs::read(graphs.join("external.onnx")).expect("a model");
+    fs::write(copy.join("hift_f0.onnx"), &model).expect("written");
+    fs::copy(
+        graphs.join("external.onnx.data"),
+        copy.join("external.onnx.data"),
+    )
+    .expect("weights");
+    let text = fs::read_to_string(copy.join("bundle.yaml")).expect("a manifest");
+    let entry = text
+        .split("  hift_f0.onnx:\n")
+        .nth(1)
+        .expect("it is listed");
+    let listed: String = entry.split_inclusive('\n').take(2).collect();
+    let (bytes, digest) = (model.len(), cvtrt::ids::Digest::of(&model));
+    let changed = format!("    bytes: {bytes}\n    sha256: {digest}\n");
+    fs::write(copy.join("bundle.yaml"), text.replace(&listed, &changed)).expect("written");
+    let words = ["synth", "a", "--bundle", "bundle", "--profile", "cpu"];
+    let refusal = [
+        "error: ",
+        "`hift_f0` takes weights from `external.onnx.data`",
+    ];
+    place.cvtrt(&words).exits(2).complains(&refusal);
+}
+
+#[test]
 fn an_output_that_cannot_be_written_is_said_before_the_work() {
     let place = Place::new();
     let before = place.files();
