@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Cursor;
 use std::process::Stdio;
-use std::time::Duration;
 
 pub(crate) fn has_ort(test: &str) -> bool {
     has_or_skip(BackendId::OrtCpu, test)
@@ -266,19 +265,6 @@ fn a_tier_that_does_not_run_here_is_a_missing_capability() {
         );
     }
     assert!(place.files().is_empty());
-}
-
-#[test]
-fn a_text_beyond_every_model_ends_at_once() {
-    if !has_ort("a_text_beyond_every_model_ends_at_once") {
-        return;
-    }
-    let place = Place::new().with_time_limit(Duration::from_mins(2));
-    place.write("endless.txt", "a".repeat(100_000));
-    let run = synth(&place, &["--text-file", "endless.txt", "-o", "endless.wav"]).exits(2);
-    let run = run.complains(&["error: ", "the model has 2048", "hint: "]);
-    assert!(run.wall < Duration::from_mins(1), "{:?}", run.wall);
-    assert!(!place.path("endless.wav").exists());
 }
 
 #[test]
