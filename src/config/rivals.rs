@@ -19,11 +19,13 @@ impl Outranked {
     /// What `arguments` and the environment outrank in the subcommand they run.
     pub(super) fn by(command: &Command, arguments: &[OsString]) -> Self {
         // Whatever is wrong with the line is said when it is parsed in earnest.
-        let lenient = command.clone().ignore_errors(true);
-        let Ok(matches) = lenient.try_get_matches_from(arguments) else {
+        let mut lenient = command.clone().ignore_errors(true);
+        // Only a built command's groups know their members.
+        lenient.build();
+        let Ok(matches) = lenient.try_get_matches_from_mut(arguments) else {
             return Self::default();
         };
-        let (command, matches) = innermost(command, &matches);
+        let (command, matches) = innermost(&lenient, &matches);
         let given = |id: &&Id| {
             matches.try_contains_id(id.as_str()).is_ok()
                 && matches.value_source(id.as_str()) == Some(ValueSource::CommandLine)
