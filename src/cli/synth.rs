@@ -115,12 +115,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         _ => args.voice.clone().into(),
     };
+    let wish = wish(args, text, voice);
     let order = match (&source, &mut ear) {
         (Some(source), Some(ear)) => {
-            let tokens = ear.listener.tokens(source)?;
-            Order::Convert(reader.conversion(tokens, &voice, args.seed, args.speed)?)
+            Order::Convert(reader.conversion(ear.listener.tokens(source)?, &wish)?)
         }
-        _ => Order::Speak(reader.segments(&wish(args, text, voice))?),
+        _ => Order::Speak(reader.segments(&wish)?),
     };
     let front_end = front_end.elapsed();
     // The encoders have heard all there is; their memory is for the graphs that speak.
