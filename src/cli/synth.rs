@@ -91,8 +91,8 @@ const PROMPT: &str = "prompt";
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
     check_output(&args.output)?;
-    let recording = |path: &Option<PathBuf>| path.as_deref().map(listen::recording).transpose();
-    let (prompt, source) = (recording(&args.prompt_wav)?, recording(&args.source_wav)?);
+    let prompt = args.prompt_wav.as_deref().map(listen::prompt).transpose()?;
+    let source = args.source_wav.as_deref().map(listen::source).transpose()?;
     let text = match source {
         Some(_) => check_conversion(args).map(|()| String::new())?,
         None => said_text(args)?,
