@@ -229,8 +229,13 @@ fn voices_come_and_go_while_others_read() {
     for name in ["demo", "plain"] {
         reader.forget(name);
     }
-    let error = reader.segments(&Wish::new("a")).expect_err("nobody is left");
-    assert!(matches!(error, ReadError::NoVoice(Mode::ZeroShot)), "{error}");
+    let error = reader
+        .segments(&Wish::new("a"))
+        .expect_err("nobody is left");
+    assert!(
+        matches!(error, ReadError::NoVoice(Mode::ZeroShot)),
+        "{error}"
+    );
     assert!(error.hint().expect("a way").contains("voices add"));
 }
 

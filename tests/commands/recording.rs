@@ -21,7 +21,9 @@ pub(crate) fn path(name: &str) -> PathBuf {
 pub(crate) fn wav(rate_hz: u32, samples: u32, level: f32) -> Vec<u8> {
     let sample = |index: u32| {
         let phase = f64::from(index) / f64::from(rate_hz) * 140.0 * std::f64::consts::TAU;
-        let sum: f64 = (1..20).map(|n| (phase * f64::from(n)).sin() / f64::from(n)).sum();
+        let sum: f64 = (1..20)
+            .map(|n| (phase * f64::from(n)).sin() / f64::from(n))
+            .sum();
         level * (sum / 2.0) as f32
     };
     let pcm: Vec<f32> = (0..samples).map(sample).collect();

@@ -83,7 +83,9 @@ fn voices_are_listed_shown_replaced_and_removed() {
     let copy = place.bundle_copy();
     place.write("a.wav", wav(24_000, 24_000, 0.5));
     let add = ["voices", "add", "new one", "--wav", "a.wav"];
-    let added = cvtrt(&place, &[&add[..], &["--json"]].concat()).exits(0).json();
+    let added = cvtrt(&place, &[&add[..], &["--json"]].concat())
+        .exits(0)
+        .json();
     // A second of audio has 100 feature frames, 25 tokens and 50 mel frames.
     assert_eq!(added["prompt_tokens"], 25);
     assert_eq!(added["prompt_frames"], 50);
@@ -93,7 +95,9 @@ fn voices_are_listed_shown_replaced_and_removed() {
     assert_eq!(added["stand_ins"][0], "speech_tokenizer");
     holds(&copy, &["demo", "new one", "plain"]);
 
-    let shown = voices(&place, &["show", "new one", "--json"]).exits(0).json();
+    let shown = voices(&place, &["show", "new one", "--json"])
+        .exits(0)
+        .json();
     for field in ["prompt_tokens", "prompt_frames", "embedding_norm", "file"] {
         assert_eq!(shown[field], added[field], "{field}");
     }
@@ -111,7 +115,9 @@ fn voices_are_listed_shown_replaced_and_removed() {
     let listed = voices(&place, &["list", "--json"]).exits(0).json();
     assert_eq!(listed[1]["transcript"], "Words.");
 
-    let removed = voices(&place, &["remove", "new one", "--json"]).exits(0).json();
+    let removed = voices(&place, &["remove", "new one", "--json"])
+        .exits(0)
+        .json();
     assert_eq!(removed["removed"], "new one");
     holds(&copy, &["demo", "plain"]);
     assert!(!copy.join("voices/new one.safetensors").exists());
@@ -186,9 +192,12 @@ fn a_recording_that_is_too_long_for_the_flow_says_so() {
         place.write(name, wav(16_000, 29 * 16_000, 0.5));
     }
     let line = ["synth", "--source-wav", "source.wav"];
-    cvtrt(&place, &[&line[..], &["--prompt-wav", "prompt.wav"]].concat())
-        .exits(2)
-        .complains(&["1450 speech tokens", "at most 1024", "shorter"]);
+    cvtrt(
+        &place,
+        &[&line[..], &["--prompt-wav", "prompt.wav"]].concat(),
+    )
+    .exits(2)
+    .complains(&["1450 speech tokens", "at most 1024", "shorter"]);
 }
 
 #[test]
@@ -218,7 +227,9 @@ fn a_bundle_without_prompt_encoders_hears_nothing_and_says_what_to_do() {
         assert!(text.contains(&listed), "{text}");
         text = text.replace(&listed, "");
     }
-    text = text.replace(", vc]", "]").replace("lacks: {}", "lacks: {vc: no speech_tokenizer}");
+    text = text
+        .replace(", vc]", "]")
+        .replace("lacks: {}", "lacks: {vc: no speech_tokenizer}");
     fs::write(&manifest, text).expect("a manifest");
     place.write("a.wav", wav(24_000, 24_000, 0.5));
     for line in [
