@@ -16,5 +16,7 @@ mod inspect;
 mod malformed;
 mod odd_texts;
 mod place;
+mod recording;
 mod setup;
 mod synth;
+mod voices;

@@ -7,6 +7,7 @@ use cvtrt::ids::{BackendId, GraphId};
 use cvtrt::pipeline::{
     FlowStage, Graphs, HiftStage, LlmStage, LoadedGraph, OpenError, Synthesizer,
 };
+use cvtrt::reading::Listener;
 use cvtrt::tensor::{Placement, Tensor, TensorView};
 use cvtrt::testkit::{backend_or_skip, data_path, read_npz};
 use std::collections::BTreeMap;
@@ -39,9 +40,8 @@ impl Fixture {
     pub(crate) fn cosyvoice2(test: &str) -> Option<Self> {
         let backend = backend_or_skip(BackendId::OrtCpu, test)?;
         let bundle = tiny_bundle();
-        let stand_ins = [GraphId::SpeechTokenizer, GraphId::Campplus];
-        let driven = bundle.graphs().filter(|graph| !stand_ins.contains(graph));
-        let graphs = driven
+        let graphs = bundle
+            .graphs()
             .map(|graph| {
                 let file = bundle.graph_file(graph).expect("a listed graph");
                 let compiled = backend
@@ -93,6 +93,10 @@ impl Fixture {
         let manifest = self.bundle.manifest();
         HiftStage::open(pitch, decode, &self.lane, manifest, &self.tables())
             .expect("the graphs fit")
+    }
+
+    pub(crate) fn listener(&self) -> Result<Listener, OpenError> {
+        Listener::open(&self.bundle, &self.graphs, &self.lane)
     }
 
     pub(crate) fn synthesizer(&self) -> Synthesizer {
