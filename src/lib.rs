@@ -17,6 +17,7 @@ pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod parity;
 pub mod pipeline;
 pub mod profile;
 #[cfg(feature = "serve")]

@@ -9,7 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("yaml", &["hint"]),
     ("telemetry", &[]),
-    ("tensor", &["ids"]),
+    ("tensor", &["hint", "ids"]),
     ("config", &["hint"]),
     ("profile", &["hint", "ids", "tensor", "yaml"]),
     ("cuda", &["profile"]),
@@ -53,7 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
-    ("testkit", &["backend", "ids", "tensor"]),
+    ("testkit", &["backend", "ids"]),
     (
         "diagnose",
         &[
