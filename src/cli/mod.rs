@@ -11,6 +11,7 @@ mod failure;
 mod global;
 mod inspect;
 mod model;
+mod parity;
 mod printer;
 mod progress;
 #[cfg(feature = "serve")]
@@ -66,6 +67,8 @@ enum Command {
     Export(export::Args),
     /// Check drivers, libraries, bundles and engines, and name every fix
     Diagnose(diagnose::Args),
+    /// Replay recorded reference cases and judge every result
+    Parity(parity::Args),
     /// Describe an ONNX file, a bundle, or an engine
     Inspect(inspect::Args),
     /// Compile or verify one graph; started by `build`
@@ -148,6 +151,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]
         Command::Warmup(args) => warmup::run(args, context),
+        Command::Parity(args) => parity::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Diagnose(args) => diagnose::run(args, context),
         Command::Export(args) => export::run(args, context),

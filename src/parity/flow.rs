@@ -126,8 +126,10 @@ impl Replay<'_, '_> {
         solve.copy_mel(0, &mut mel);
         self.near(run, "mel", Quantity::Mel, mel.elements().expect("mels are f32"));
         // The estimator's other inputs are those compared above, once per row of guidance.
-        for input in ["mask", "mu", "spks", "cond"] {
-            self.golden.known(&[&format!("{run}.est0.{input}")]);
+        for step in 0..flow.steps() {
+            for input in ["mask", "mu", "spks", "cond"] {
+                self.golden.known(&[&format!("{run}.est{step}.{input}")]);
+            }
         }
         Ok(())
     }

@@ -29,7 +29,6 @@ use crate::backend::Lane;
 use crate::bundle::{Bundle, Tables};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::pipeline::{Graphs, OpenError};
-use error::CaseError;
 use report::Rows;
 use std::collections::BTreeMap;
 use std::sync::Arc;
