@@ -32,6 +32,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("frontend", &["bundle", "hint", "ids", "tensor"]),
     ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
+        "parity",
+        &[
+            "backend", "bundle", "compare", "frontend", "hint", "ids", "pipeline", "tensor",
+        ],
+    ),
+    (
         "deploy",
         &[
             "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",

@@ -71,7 +71,11 @@ pub(super) fn deployment(
 
 impl MachineFlags {
     /// The profile, or the one for this machine and tier.
-    pub(super) fn profile(&self, tier: Option<Tier>, context: &Context) -> Result<Profile, Failure> {
+    pub(super) fn profile(
+        &self,
+        tier: Option<Tier>,
+        context: &Context,
+    ) -> Result<Profile, Failure> {
         let backend = tier.map(|tier| tier.backend);
         profile(self.profile.as_deref(), backend, None, context)
     }

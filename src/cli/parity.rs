@@ -56,14 +56,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let deployment = model::deployment(&bundle, &needed, &load, context)?;
         (deployment.graphs, deployment.served)
     };
-    let precisions = served.iter().map(|row| (row.graph, row.precision)).collect();
+    let precisions = served
+        .iter()
+        .map(|row| (row.graph, row.precision))
+        .collect();
     let subject = Subject {
         bundle: &bundle,
         graphs: &graphs,
         precisions: &precisions,
         lane: &Lane::new(0, Placement::Host),
     };
-    let spinner = printer::spinner(format!("replaying {}", args.golden.display()), context.quiet());
+    let spinner = printer::spinner(
+        format!("replaying {}", args.golden.display()),
+        context.quiet(),
+    );
     let report = parity::replay(&set, &subject, &mut |row| {
         spinner.set_message(format!("{} {}", row.stage, row.case));
     });
@@ -89,15 +95,33 @@ fn text(document: &Document) -> String {
         skipped,
         rows,
     } = &document.report;
-    let heading = ["stage", "case", "shape", "max abs error", "tolerance", "result"];
+    let heading = [
+        "stage",
+        "case",
+        "shape",
+        "max abs error",
+        "tolerance",
+        "result",
+    ];
     let mut cells = vec![heading.map(str::to_owned).to_vec()];
     cells.extend(rows.iter().map(row_cells));
     let mut text = table(&cells);
     for row in &document.served {
-        write!(text, "{}{} on {} {}", separator(&text), row.graph, row.backend, row.precision)
-            .expect("a string takes all");
+        write!(
+            text,
+            "{}{} on {} {}",
+            separator(&text),
+            row.graph,
+            row.backend,
+            row.precision
+        )
+        .expect("a string takes all");
     }
-    write!(text, "\n{passed} passed, {failed} failed, {skipped} skipped").expect("a string takes all");
+    write!(
+        text,
+        "\n{passed} passed, {failed} failed, {skipped} skipped"
+    )
+    .expect("a string takes all");
     text
 }
 

@@ -39,7 +39,8 @@ fn resampled(golden: &Golden, name: &str, rows: &mut Rows<'_>) -> Result<(), Gol
     let file = golden.path().with_file_name(format!("{name}.wav"));
     golden.elements::<f32>(&format!("{name}.pcm"))?;
     if !file.is_file() {
-        let reason = format!("{name}.wav, which tells the clip's rate, is not beside the recording");
+        let reason =
+            format!("{name}.wav, which tells the clip's rate, is not beside the recording");
         rows.skip(&format!("{name}.pcm"), &*reason);
         for (array, _) in RATES {
             rows.skip(&format!("{name}.{array}"), &*reason);

@@ -34,7 +34,8 @@ pub(super) fn replay(
     rows: &mut Rows<'_>,
 ) -> Result<(), ParityError> {
     let synthesizer = Synthesizer::open(subject.bundle, subject.graphs, subject.lane);
-    let stages = opened(synthesizer)?.and_then(|synthesizer| Ok((synthesizer, opened(flow::open(subject)))));
+    let stages =
+        opened(synthesizer)?.and_then(|synthesizer| Ok((synthesizer, opened(flow::open(subject)))));
     let (mut synthesizer, mut flow) = match stages {
         Ok((synthesizer, flow)) => match flow? {
             Ok(flow) => (synthesizer, flow),
@@ -54,7 +55,8 @@ pub(super) fn replay(
         "full.flow_finalize",
     ]);
     rows.leave(golden, |case| {
-        (case == "stream.*").then_some("speech that is heard while it is made is not in this version")
+        (case == "stream.*")
+            .then_some("speech that is heard while it is made is not in this version")
     });
     Ok(())
 }
@@ -105,7 +107,12 @@ fn mel(
     let mut mel = Tensor::zeros(DType::F32, Shape::new(&[1, manifest.mel_bins, 0]));
     solve.copy_mel(0, &mut mel);
     let gate = Quantity::Mel.gate(subject.arithmetic(flow::GRAPHS));
-    rows.compare(golden, "full.mel", gate, mel.elements().expect("mels are f32"));
+    rows.compare(
+        golden,
+        "full.mel",
+        gate,
+        mel.elements().expect("mels are f32"),
+    );
     Ok(())
 }
 

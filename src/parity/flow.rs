@@ -8,7 +8,8 @@ use super::{Subject, opened};
 use crate::bundle::{EMBEDDING_WIDTH, Manifest};
 use crate::ids::GraphId;
 use crate::pipeline::{
-    Attention, FixedNoise, FlowCall, FlowSolve, FlowStage, OpenError, check_family, check_speed, stretch,
+    Attention, FixedNoise, FlowCall, FlowSolve, FlowStage, OpenError, check_family, check_speed,
+    stretch,
 };
 use crate::tensor::{DType, Shape, Tensor};
 
@@ -63,7 +64,10 @@ pub(super) fn open(subject: &Subject<'_>) -> Result<FlowStage, OpenError> {
 }
 
 /// The voice of a recording, without tokens to say.
-pub(super) fn call<'a>(golden: &'a Golden, manifest: &Manifest) -> Result<FlowCall<'a>, GoldenError> {
+pub(super) fn call<'a>(
+    golden: &'a Golden,
+    manifest: &Manifest,
+) -> Result<FlowCall<'a>, GoldenError> {
     let prompt_tokens = golden.elements::<i32>("prompt_token")?;
     let frames = manifest.frames_of_tokens(prompt_tokens.len());
     Ok(FlowCall {
@@ -117,14 +121,34 @@ impl Replay<'_, '_> {
         self.near(run, "t_span", Quantity::SolverInput, times);
         self.near(run, "step_t", Quantity::SolverInput, &times[..flow.steps()]);
         for step in 0..flow.steps() {
-            self.near(run, &format!("est{step}.x"), Quantity::Mel, &solve.samples());
-            self.near(run, &format!("est{step}.t"), Quantity::SolverInput, &[flow.times()[step]; 2]);
+            self.near(
+                run,
+                &format!("est{step}.x"),
+                Quantity::Mel,
+                &solve.samples(),
+            );
+            self.near(
+                run,
+                &format!("est{step}.t"),
+                Quantity::SolverInput,
+                &[flow.times()[step]; 2],
+            );
             flow.step(&mut solve, step)?;
-            self.near(run, &format!("est{step}.out"), Quantity::Velocity, solve.velocity());
+            self.near(
+                run,
+                &format!("est{step}.out"),
+                Quantity::Velocity,
+                solve.velocity(),
+            );
         }
         let mut mel = Tensor::zeros(DType::F32, Shape::new(&[1, self.manifest.mel_bins, 0]));
         solve.copy_mel(0, &mut mel);
-        self.near(run, "mel", Quantity::Mel, mel.elements().expect("mels are f32"));
+        self.near(
+            run,
+            "mel",
+            Quantity::Mel,
+            mel.elements().expect("mels are f32"),
+        );
         // The estimator's other inputs are those compared above, once per row of guidance.
         for step in 0..flow.steps() {
             for input in ["mask", "mu", "spks", "cond"] {
@@ -136,7 +160,8 @@ impl Replay<'_, '_> {
 
     fn near(&mut self, run: &str, array: &str, quantity: Quantity, got: &[f32]) {
         let gate = quantity.gate(self.arithmetic);
-        self.rows.compare(self.golden, &format!("{run}.{array}"), gate, got);
+        self.rows
+            .compare(self.golden, &format!("{run}.{array}"), gate, got);
     }
 
     /// The tokens that a run heard: as many as its condition is long, and the look-ahead.
@@ -151,7 +176,9 @@ impl Replay<'_, '_> {
         let per_token = self.manifest.frames_of_tokens(1).max(1);
         let prompt = golden.elements::<i32>("prompt_token")?.len();
         let heard = mu.dims()[2] / per_token + self.manifest.flow.look_ahead;
-        let heard = heard.checked_sub(prompt).and_then(|heard| tokens.get(..heard));
+        let heard = heard
+            .checked_sub(prompt)
+            .and_then(|heard| tokens.get(..heard));
         heard.ok_or_else(|| {
             let expected = format!("frames of at most {} tokens", prompt + tokens.len());
             GoldenError::array(golden.path(), &name, &expected, mu)
@@ -182,14 +209,23 @@ fn fixed_noise(
 fn stretched(golden: &Golden, manifest: &Manifest, rows: &mut Rows<'_>) -> Result<(), GoldenError> {
     for case in golden.named("speed.mel_") {
         let word = case["speed.mel_".len()..].replace('p', ".");
-        let Some(speed) = word.parse().ok().filter(|&speed| check_speed(speed).is_ok()) else {
+        let Some(speed) = word
+            .parse()
+            .ok()
+            .filter(|&speed| check_speed(speed).is_ok())
+        else {
             continue;
         };
         let mel = golden.mel("full.mel", manifest.mel_bins)?;
         let mut stretched = Tensor::zeros(DType::F32, Shape::new(&[1, manifest.mel_bins, 0]));
         stretch(mel, speed, &mut stretched);
         let gate = Quantity::StretchedMel.gate(Arithmetic::Exact);
-        rows.compare(golden, &case, gate, stretched.elements().expect("mels are f32"));
+        rows.compare(
+            golden,
+            &case,
+            gate,
+            stretched.elements().expect("mels are f32"),
+        );
     }
     Ok(())
 }

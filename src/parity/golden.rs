@@ -86,7 +86,11 @@ impl Golden {
     ///
     /// # Errors
     /// As [`Self::elements`], and [`GoldenError::Array`] for another number.
-    pub(super) fn counted<T: Element>(&self, name: &str, count: usize) -> Result<&[T], GoldenError> {
+    pub(super) fn counted<T: Element>(
+        &self,
+        name: &str,
+        count: usize,
+    ) -> Result<&[T], GoldenError> {
         let elements = self.elements(name)?;
         if elements.len() == count {
             return Ok(elements);
@@ -108,7 +112,10 @@ impl Golden {
     /// Arrays whose names begin with `prefix`.
     pub(super) fn named(&self, prefix: &str) -> Vec<String> {
         let names = self.arrays.keys();
-        names.filter(|name| name.starts_with(prefix)).cloned().collect()
+        names
+            .filter(|name| name.starts_with(prefix))
+            .cloned()
+            .collect()
     }
 
     /// Takes note of arrays that decide nothing here.

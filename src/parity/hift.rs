@@ -26,7 +26,7 @@ pub(super) fn replay(
     };
     for case in golden.cases(".f0") {
         let outcome = run(golden, subject, &mut hift, &case, rows);
-        rows.settle(&format!("{case}.f0"), outcome)?;
+        rows.settle(&format!("{case}.wav"), outcome)?;
         // The initial phases change nothing that is heard.
         golden.known(&[&format!("{case}.phase_u")]);
     }
@@ -69,7 +69,12 @@ fn run(
     rows.compare(golden, &name("f0"), Quantity::Pitch.gate(arithmetic), pitch);
     let known = known_source(golden, &name("cache_source"), samples)?;
     let own = hift.excite(&mut RecordedNoise::new(noise), known);
-    rows.compare(golden, &name("source"), Quantity::Source.gate(arithmetic), own);
+    rows.compare(
+        golden,
+        &name("source"),
+        Quantity::Source.gate(arithmetic),
+        own,
+    );
     own_wav(golden, manifest, hift, case, subject, rows)?;
 
     hift.set_source(source);

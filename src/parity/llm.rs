@@ -194,7 +194,8 @@ fn greedy(
     let decided: Vec<usize> = (0..run.tokens.len()).filter(decided).collect();
     let favoured = |step: &usize| run.favoured(steps[*step], *step);
     let got_tokens: Vec<Option<i32>> = decided.iter().map(favoured).collect();
-    let want_tokens: Vec<Option<i32>> = decided.iter().map(|step| Some(run.tokens[*step])).collect();
+    let want_tokens: Vec<Option<i32>> =
+        decided.iter().map(|step| Some(run.tokens[*step])).collect();
     rows.equal(&format!("{mode}.greedy_tokens"), &got_tokens, &want_tokens);
 
     let name = format!("{mode}.ended_by_stop");
@@ -231,18 +232,29 @@ fn sampled(
     let uniforms = RecordedUniforms::new(golden.elements("ras.uniforms")?);
     let used = Arc::clone(&uniforms.used);
     if arithmetic == Arithmetic::Reduced {
-        rows.skip("ras.tokens", "a draw near a boundary may fall the other way in reduced arithmetic");
+        rows.skip(
+            "ras.tokens",
+            "a draw near a boundary may fall the other way in reduced arithmetic",
+        );
         golden.known(&["ras.uniforms_used"]);
         return Ok(());
     }
-    let Manifest { llm: spec, sampling, .. } = manifest;
+    let Manifest {
+        llm: spec,
+        sampling,
+        ..
+    } = manifest;
     let min = Lengths::of_text(text, sampling, usize::MAX).map_or(0, |lengths| lengths.min);
     let max = wanted.len();
     let mut drawing = Drawing::new(spec, sampling, Lengths { min, max }, Box::new(uniforms));
     let masked = i32::try_from(spec.speech_vocab).unwrap_or(i32::MAX);
     drawing.masked_early = masked..=masked;
-    let mut utterance =
-        Utterance::new(prompt(golden, "zs")?, drawing, Schedule::OneShot, manifest.flow.steps);
+    let mut utterance = Utterance::new(
+        prompt(golden, "zs")?,
+        drawing,
+        Schedule::OneShot,
+        manifest.flow.steps,
+    );
     let mut slot = None;
     let driven = drive(llm, &mut utterance, &mut slot);
     if let Some(slot) = slot {

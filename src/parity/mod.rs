@@ -86,7 +86,8 @@ impl Subject<'_> {
         let exact = graphs.iter().all(|graph| {
             let backend = self.graphs.get(graph).map(|loaded| loaded.backend);
             let precision = self.precisions.get(graph).copied();
-            backend == Some(BackendId::OrtCpu) && precision.unwrap_or(Precision::Fp32) == Precision::Fp32
+            backend == Some(BackendId::OrtCpu)
+                && precision.unwrap_or(Precision::Fp32) == Precision::Fp32
         });
         if exact {
             Arithmetic::Exact
@@ -101,7 +102,8 @@ fn opened<T>(stage: Result<T, OpenError>) -> Result<Result<T, String>, OpenError
     match stage {
         Ok(stage) => Ok(Ok(stage)),
         Err(
-            error @ (OpenError::Family(_) | OpenError::MissingGraph(_) | OpenError::MissingTable(_)),
+            error
+            @ (OpenError::Family(_) | OpenError::MissingGraph(_) | OpenError::MissingTable(_)),
         ) => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }

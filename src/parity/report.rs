@@ -123,20 +123,30 @@ impl<'a> Rows<'a> {
     }
 
     /// Judges values that must be those recorded.
-    pub(super) fn equal<T: PartialEq + std::fmt::Debug>(&mut self, case: &str, got: &[T], want: &[T]) {
+    pub(super) fn equal<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        case: &str,
+        got: &[T],
+        want: &[T],
+    ) {
         let mut row = self.row(case);
         row.shape = Some(Shape::new(&[want.len()]));
         row.tolerance = Some(Gate::Equal);
         let pairs = got.iter().zip(want).enumerate();
         let mut differing = pairs.filter(|(_, (got, want))| got != want);
         let first = differing.next();
-        let count = differing.count() + usize::from(first.is_some()) + got.len().abs_diff(want.len());
+        let count =
+            differing.count() + usize::from(first.is_some()) + got.len().abs_diff(want.len());
         row.max_abs_error = Some(float(count));
         row.reason = match first {
             Some((index, (got, want))) => {
                 Some(format!("[{index}] is {got:?}, {want:?} was recorded"))
             }
-            None if count > 0 => Some(format!("{} values, {} were recorded", got.len(), want.len())),
+            None if count > 0 => Some(format!(
+                "{} values, {} were recorded",
+                got.len(),
+                want.len()
+            )),
             None => None,
         };
         if count == 0 {
@@ -210,7 +220,11 @@ impl<'a> Rows<'a> {
         if report.passed + report.failed > 0 {
             return Ok(report);
         }
-        let reasons: BTreeSet<String> = report.rows.into_iter().filter_map(|row| row.reason).collect();
+        let reasons: BTreeSet<String> = report
+            .rows
+            .into_iter()
+            .filter_map(|row| row.reason)
+            .collect();
         Err(ParityError::NothingRan {
             dir: dir.to_owned(),
             reasons: reasons.into_iter().collect(),

@@ -50,9 +50,17 @@ fn draws(
         used.push(i32::try_from(uniforms.used.load(Ordering::Relaxed)).unwrap_or(i32::MAX));
     }
     rows.equal(&name("tokens"), &tokens, wanted);
-    rows.equal(&name("uniforms_used"), &used, golden.elements(&name("uniforms_used"))?);
+    rows.equal(
+        &name("uniforms_used"),
+        &used,
+        golden.elements(&name("uniforms_used"))?,
+    );
     let (weights, ids): (Vec<f32>, Vec<i32>) = sampler.nucleus().iter().copied().unzip();
-    rows.equal(&name("nucleus_ids"), &ids, golden.elements(&name("nucleus_ids"))?);
+    rows.equal(
+        &name("nucleus_ids"),
+        &ids,
+        golden.elements(&name("nucleus_ids"))?,
+    );
     let gate = Quantity::Probabilities.gate(Arithmetic::Exact);
     rows.compare(golden, &name("nucleus_probs"), gate, &weights);
     Ok(())

@@ -72,11 +72,10 @@ pub(super) fn replay(
         path: path.to_owned(),
         source,
     })?;
-    let recording: Recording =
-        serde_json::from_str(&text).map_err(|source| GoldenError::Json {
-            path: path.to_owned(),
-            source,
-        })?;
+    let recording: Recording = serde_json::from_str(&text).map_err(|source| GoldenError::Json {
+        path: path.to_owned(),
+        source,
+    })?;
     for case in &recording.cases {
         whole_text(case, vocabulary, rows);
     }
@@ -113,7 +112,11 @@ fn whole_text(case: &WholeText, vocabulary: Option<&TextTokenizer>, rows: &mut R
         Err(NotMeasured::Tokenizer(error)) => rows.fail(&name, &error),
     }
     let unsplit = frontend.unsplit(&case.text);
-    rows.equal(&format!("{name}.unsplit"), &[unsplit.as_str()], &[case.unsplit.as_str()]);
+    rows.equal(
+        &format!("{name}.unsplit"),
+        &[unsplit.as_str()],
+        &[case.unsplit.as_str()],
+    );
 }
 
 /// The splitter alone; a word counts one, in Chinese a character.
@@ -146,7 +149,10 @@ fn primitive(name: &str, cases: &[(String, Value)], rows: &mut Rows<'_>) {
         "remove_bracket" => |text| remove_brackets(text).into(),
         "spell_out_number" => |text| spell_out_numbers(text).into(),
         _ => {
-            rows.skip(&format!("primitives.{name}"), "nothing in the front end does this");
+            rows.skip(
+                &format!("primitives.{name}"),
+                "nothing in the front end does this",
+            );
             return;
         }
     };
