@@ -4,6 +4,7 @@
 //! tensors are kept in numpy's archives.
 
 mod dtype;
+mod named;
 mod npz;
 mod owned;
 mod shape;
@@ -11,6 +12,7 @@ mod signature;
 mod view;
 
 pub use dtype::{DType, Element};
+pub use named::InputError;
 pub use npz::{NpzError, read_npz, write_npz};
 pub use owned::Tensor;
 pub use shape::{Shape, ShapeError};
