@@ -16,6 +16,7 @@ mod inspect;
 mod model;
 mod parity;
 mod printer;
+mod profiles;
 mod progress;
 mod run;
 #[cfg(feature = "serve")]
@@ -71,6 +72,8 @@ enum Command {
     Export(export::Args),
     /// Check drivers, libraries, bundles and engines, and name every fix
     Diagnose(diagnose::Args),
+    /// List profiles, show one, or name the one for this machine
+    Profiles(profiles::Args),
     /// Run one graph on given tensors
     Run(Box<run::Args>),
     /// Run one graph on several backends and compare what they give
@@ -159,6 +162,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]
         Command::Warmup(args) => warmup::run(args, context),
+        Command::Profiles(args) => profiles::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Compare(args) => compare::run(args, context),
         Command::Parity(args) => parity::run(args, context),

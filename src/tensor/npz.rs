@@ -224,7 +224,7 @@ impl Hint for NpzError {
     }
 }
 
-#[cfg(all(test, feature = "testkit"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testkit::data_path;
