@@ -59,6 +59,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         rtol: args.rtol,
     };
     let source = args.graph.source(context)?;
+    let draws = args.inputs.draws(&source, context)?;
     let mut sides = Vec::new();
     for target in &args.backends {
         sides.push(source.open(Some(*target), context)?);
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .map(|port| port.name.as_str())
         .collect();
     let mut comparisons = Vec::new();
-    for draw in args.inputs.draws(&source, &signature, context)? {
+    for draw in draws {
         let want = run_once(sides[0].session.as_mut(), &draw.tensors)?;
         for side in &mut sides[1..] {
             let got = outputs_of(side, &draw.tensors, &names)?;

@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
 use crate::onnx::ModelFile;
 use crate::profile::ShapeSet;
-use crate::tensor::Placement;
+use crate::tensor::{Placement, Signature};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(super) struct Target(Tier);
 pub(super) struct GraphSource {
     /// Its id; of a file, what its name says.
     pub(super) id: Option<GraphId>,
+    /// Its inputs and outputs, which no backend changes.
+    pub(super) signature: Signature,
     place: Place,
     machine: MachineFlags,
 }
@@ -78,22 +80,26 @@ impl GraphFlags {
     pub(super) fn source(&self, context: &Context) -> Result<GraphSource, Failure> {
         let path = Path::new(&self.graph);
         let is_file = path.extension().is_some_and(|end| end == "onnx");
-        let (id, place) = if is_file {
-            // Whatever is wrong with it is said before a library sees it.
-            ModelFile::open(path)?;
+        let (id, place, model) = if is_file {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            (stem.parse().ok(), Place::File(path.to_owned()))
+            (
+                stem.parse().ok(),
+                Place::File(path.to_owned()),
+                path.to_owned(),
+            )
         } else {
             let graph: GraphId = self.graph.parse().map_err(|error| {
                 Failure::usage(anyhow::Error::from(error))
                     .with_hint("name a graph of the bundle, or a file that ends with .onnx")
             })?;
             let bundle = model::bundle(self.bundle.as_deref(), context)?;
-            bundle.graph_file(graph)?;
-            (Some(graph), Place::Bundle(Box::new(bundle), graph))
+            let model = bundle.graph_file(graph)?.path.clone();
+            (Some(graph), Place::Bundle(Box::new(bundle), graph), model)
         };
         Ok(GraphSource {
             id,
+            // Whatever is wrong with the file is said before a library sees it.
+            signature: ModelFile::open(&model)?.signature()?,
             place,
             machine: self.machine.clone(),
         })

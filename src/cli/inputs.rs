@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::graph::GraphSource;
 use crate::build::random_inputs;
 use crate::ids::Axis;
-use crate::tensor::{AxisSizes, Signature, Tensor, read_npz};
+use crate::tensor::{AxisSizes, Tensor, read_npz};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -64,13 +64,12 @@ impl InputFlags {
     pub(super) fn draws(
         &self,
         source: &GraphSource,
-        signature: &Signature,
         context: &Context,
     ) -> Result<Vec<Draw>, Failure> {
         if let Some(path) = &self.inputs {
             return Ok(vec![Draw {
                 label: path.display().to_string(),
-                tensors: signature.in_order(read_npz(path)?)?,
+                tensors: source.signature.in_order(read_npz(path)?)?,
             }]);
         }
         let own: AxisSizes = self.sizes.iter().map(|size| (size.0, size.1)).collect();
@@ -83,7 +82,7 @@ impl InputFlags {
                 let mut sizes = set.map_or_else(AxisSizes::new, |set| set.sizes(|extent| extent.opt));
                 sizes.extend(&own);
                 let seed = self.seed.wrapping_add(u64::from(draw));
-                let tensors = random_inputs(source.id, signature, &sizes, vocabulary, seed)
+                let tensors = random_inputs(source.id, &source.signature, &sizes, vocabulary, seed)
                     .map_err(|error| {
                         Failure::usage(error).with_hint(
                             "give every axis a size, as --sizes batch=2,frames=100, or tensors with --inputs",

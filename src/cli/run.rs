@@ -60,9 +60,7 @@ struct Described {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let source = args.graph.source(context)?;
-    let mut opened = source.open(args.backend, context)?;
-    let signature = opened.session.signature().clone();
-    let draws = args.inputs.draws(&source, &signature, context)?;
+    let draws = args.inputs.draws(&source, context)?;
     if args.outputs.is_some() && draws.len() > 1 {
         let what = format!(
             "--outputs holds the tensors of one run, here are {}",
@@ -70,6 +68,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         );
         return Err(Failure::message(Exit::Usage, what).with_hint("leave out the N of --random"));
     }
+    let mut opened = source.open(args.backend, context)?;
+    let signature = opened.session.signature().clone();
     let mut runs = Vec::new();
     for draw in draws {
         let (times, outputs) = timed(opened.session.as_mut(), &draw, args.repeat)?;

@@ -9,7 +9,7 @@ use super::{Subject, flow, opened};
 use crate::bundle::Voice;
 use crate::frontend::audio::{PromptMelSpec, prompt_mel};
 use crate::ids::GraphId;
-use crate::pipeline::{FlowCall, FlowSolve, FlowStage, Synthesizer};
+use crate::pipeline::{FlowCall, FlowSolve, FlowStage, OpenError, Synthesizer};
 use crate::tensor::{DType, Shape, Tensor};
 
 pub(super) const GRAPHS: &[GraphId] = &[
@@ -33,15 +33,12 @@ pub(super) fn replay(
     subject: &Subject<'_>,
     rows: &mut Rows<'_>,
 ) -> Result<(), ParityError> {
-    let synthesizer = Synthesizer::open(subject.bundle, subject.graphs, subject.lane);
-    let stages =
-        opened(synthesizer)?.and_then(|synthesizer| Ok((synthesizer, opened(flow::open(subject)))));
-    let (mut synthesizer, mut flow) = match stages {
-        Ok((synthesizer, flow)) => match flow? {
-            Ok(flow) => (synthesizer, flow),
-            Err(reason) => return Ok(rows.leave_all(golden, &reason)),
-        },
-        Err(reason) => return Ok(rows.leave_all(golden, &reason)),
+    let (mut synthesizer, mut flow) = match opened(open(subject))? {
+        Ok(stages) => stages,
+        Err(reason) => {
+            rows.leave_all(golden, &reason);
+            return Ok(());
+        }
     };
     let outcome = mel(golden, subject, &mut flow, rows);
     rows.settle("full.mel", outcome)?;
@@ -59,6 +56,11 @@ pub(super) fn replay(
             .then_some("speech that is heard while it is made is not in this version")
     });
     Ok(())
+}
+
+fn open(subject: &Subject<'_>) -> Result<(Synthesizer, FlowStage), OpenError> {
+    let synthesizer = Synthesizer::open(subject.bundle, subject.graphs, subject.lane)?;
+    Ok((synthesizer, flow::open(subject)?))
 }
 
 /// Judges a waveform whose source is the pipeline's own: as it is, or in reduced arithmetic by its log-mel.

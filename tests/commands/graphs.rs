@@ -86,7 +86,7 @@ fn an_output_whose_shape_depends_on_the_data_is_made() {
         "--sizes",
         "frames=6"
     ];
-    place.cvtrt(&line).exits(0).says(&["found  i64"]);
+    place.cvtrt(&line).exits(0).says(&["found   i64"]);
 }
 
 #[test]

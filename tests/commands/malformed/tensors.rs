@@ -159,9 +159,9 @@ pub(super) fn cases() -> Vec<Case> {
         }));
         cases.push(Case::new(
             format!("golden {name}"),
-            "golden_flow.npz",
+            "sampling.npz",
             move |place| {
-                place.write("golden/golden_flow.npz", bytes);
+                place.write("golden/sampling.npz", bytes);
                 filled(PARITY)
             },
         ));
