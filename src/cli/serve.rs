@@ -79,9 +79,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         format!("{} speaks {}", listening.url, listening.models.join(", "))
     })?;
     let server = Server::new(models, Settings::default());
-    runtime
-        .block_on(server.serve(listener, stop))
-        .map_err(failed)?;
+    runtime.block_on(server.serve(listener, stop));
     Ok(Exit::Done)
 }
 

@@ -81,7 +81,7 @@ async fn inference(
     asked: Asked,
     request: Request,
 ) -> Result<Response, CosyVoiceError> {
-    let form = Form::read(request).await?;
+    let form = Form::read(request, state.settings.patience.body).await?;
     let model = state.models.first().ok_or_else(no_model)?;
     if form.has_file("prompt_wav") {
         return Err(no_prompts().into());

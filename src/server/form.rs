@@ -1,12 +1,13 @@
 //! Form fields, wherever a client puts them.
 
 use super::error::ApiError;
-use super::openai::unread;
+use super::incoming::{self, unread};
 use axum::RequestExt;
-use axum::body::Bytes;
+use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::{Multipart, Request};
-use axum::http::{StatusCode, header};
+use http_body::Body as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The fields of a request: from its query, and from its body, URL-encoded or multipart, whatever the method.
 ///
@@ -17,23 +18,24 @@ pub(super) struct Form {
     files: BTreeSet<String>,
 }
 
+const FORMS: &str = "multipart/form-data or application/x-www-form-urlencoded";
+
 impl Form {
-    pub(super) async fn read(request: Request) -> Result<Self, ApiError> {
+    /// Reads a request's fields within `patience`.
+    pub(super) async fn read(request: Request, patience: Duration) -> Result<Self, ApiError> {
         let mut form = Self::default();
         form.add_encoded(request.uri().query().unwrap_or_default().as_bytes());
-        let content_type = request.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        if content_type.starts_with("multipart/form-data") {
-            form.add_parts(request).await?;
-        } else if content_type.starts_with("application/x-www-form-urlencoded") {
-            let body: Bytes = request
-                .extract()
-                .await
-                .map_err(|rejection| unread(&rejection))?;
-            form.add_encoded(&body);
+        match incoming::content_type(&request).as_str() {
+            "multipart/form-data" => {
+                incoming::in_time(form.add_parts(request), patience).await?;
+            }
+            "application/x-www-form-urlencoded" => {
+                form.add_encoded(&incoming::body(request, patience).await?);
+            }
+            found if !found.is_empty() && !request.body().is_end_stream() => {
+                return Err(incoming::unsupported(found, FORMS));
+            }
+            _ => {}
         }
         Ok(form)
     }
@@ -54,11 +56,8 @@ impl Form {
     }
 
     async fn add_parts(&mut self, request: Request) -> Result<(), ApiError> {
-        let mut parts: Multipart = request.extract().await.map_err(
-            |rejection: axum::extract::multipart::MultipartRejection| {
-                ApiError::new(rejection.status(), "unreadable_body", rejection.body_text())
-            },
-        )?;
+        let parts: Result<Multipart, MultipartRejection> = request.extract().await;
+        let mut parts = parts.map_err(|error| unread(error.status(), error.body_text()))?;
         while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
             let Some(name) = part.name().map(str::to_owned) else {
                 continue;
@@ -74,12 +73,6 @@ impl Form {
     }
 }
 
-fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
-    let status = error.status();
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "body_too_large"
-    } else {
-        "unreadable_body"
-    };
-    ApiError::new(status, code, error.body_text())
+fn broken(error: &MultipartError) -> ApiError {
+    unread(error.status(), error.body_text())
 }

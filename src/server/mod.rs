@@ -6,9 +6,11 @@
 mod admin;
 mod answer;
 mod body;
+mod connections;
 mod cosyvoice;
 mod error;
 mod form;
+mod incoming;
 mod metrics;
 mod model;
 mod openai;
@@ -18,19 +20,19 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use connections::Patience;
 pub use model::Model;
 pub use reading::ReaderError;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use error::ApiError;
 use metrics::Metrics;
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpListener;
 
 /// Models behind HTTP.
@@ -46,8 +48,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// Characters of a text at most.
     pub text_chars: usize,
-    /// How long requests in hand may take once the server is to stop.
-    pub drain: Duration,
+    /// How long it waits for its clients.
+    pub patience: Patience,
 }
 
 /// What every handler sees.
@@ -64,7 +66,7 @@ impl Default for Settings {
         Self {
             body_bytes: 16 << 20,
             text_chars: 4096,
-            drain: Duration::from_secs(30),
+            patience: Patience::default(),
         }
     }
 }
@@ -90,7 +92,6 @@ impl Server {
             .route("/v1/audio/speech", post(openai::speech))
             .route("/v1/models", get(openai::models))
             .route("/v1/audio/voices", get(openai::voices))
-            .route("/v1/{*rest}", any(openai::unknown))
             .route("/inference_sft", get(cosyvoice::sft).post(cosyvoice::sft))
             .route(
                 "/inference_zero_shot",
@@ -110,6 +111,8 @@ impl Server {
             .route("/healthz", get(admin::health))
             .route("/readyz", get(admin::ready))
             .route("/metrics", get(admin::metrics))
+            .fallback(request::no_such_path)
+            .method_not_allowed_fallback(request::no_such_method)
             .layer(DefaultBodyLimit::max(state.settings.body_bytes))
             .layer(middleware::from_fn_with_state(
                 Arc::clone(state),
@@ -119,38 +122,15 @@ impl Server {
     }
 
     /// Serves until `stop`; then takes no new connection, and lets the requests in hand end.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let state = Arc::clone(&self.state);
-        let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let closing = async move {
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let closing = async {
             stop.await;
-            for model in &state.models {
+            for model in &self.state.models {
                 model.scheduler.close();
             }
-            // Nobody listens once the listener has failed.
-            let _ = stopping.send(());
         };
-        let drain = self.state.settings.drain;
-        let late = async {
-            if stopped.await.is_err() {
-                return std::future::pending().await;
-            }
-            tokio::time::sleep(drain).await;
-        };
-        tokio::select! {
-            served = axum::serve(listener, self.router()).with_graceful_shutdown(closing) => served,
-            () = late => {
-                tracing::warn!(drain_s = drain.as_secs(), "requests in hand are given up");
-                Ok(())
-            }
-        }
+        let patience = self.state.settings.patience;
+        connections::serve(listener, self.router(), patience, closing).await;
     }
 }
 

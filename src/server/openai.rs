@@ -3,6 +3,7 @@
 use super::State;
 use super::answer::{self, Answer, Delivery};
 use super::error::{ApiError, OpenAiError};
+use super::incoming;
 use super::model::{self, Model};
 use super::reading::{DEFAULT, Wish};
 use super::request::Asked;
@@ -10,9 +11,7 @@ use crate::frontend::encode::AudioFormat;
 use crate::frontend::text::Splitting;
 use crate::ids::{Mode, Tier};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{self, Extension};
+use axum::extract::{self, Extension, Request};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
@@ -59,9 +58,9 @@ const USUAL_FORMAT: &str = "mp3";
 pub(super) async fn speech(
     extract::State(state): extract::State<Arc<State>>,
     Extension(asked): Extension<Asked>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, OpenAiError> {
-    let body = parse(&body.map_err(|rejection| unread(&rejection))?)?;
+    let body = json_body(&state, request).await?;
     let model = chosen(&state, &body)?;
     let answer = Answer {
         format: format(body.response_format.as_deref())?,
@@ -103,13 +102,12 @@ pub(super) async fn voices(extract::State(state): extract::State<Arc<State>>) ->
     Json(json!({ "object": "list", "data": voices }))
 }
 
-/// Anything else below `/v1`.
-pub(super) async fn unknown() -> OpenAiError {
-    OpenAiError(ApiError::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "there is no such endpoint",
-    ))
+async fn json_body(state: &State, request: Request) -> Result<SpeechBody, ApiError> {
+    let found = incoming::content_type(&request);
+    if !(found.is_empty() || found == "application/json" || found.ends_with("+json")) {
+        return Err(incoming::unsupported(&found, "application/json"));
+    }
+    parse(&incoming::body(request, state.settings.patience.body).await?)
 }
 
 fn parse(body: &[u8]) -> Result<SpeechBody, ApiError> {
@@ -140,17 +138,6 @@ const FIELDS: [&str; 11] = [
     "mode",
     "tier",
 ];
-
-/// A body that did not arrive.
-pub(super) fn unread(rejection: &BytesRejection) -> ApiError {
-    let status = rejection.status();
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "body_too_large"
-    } else {
-        "unreadable_body"
-    };
-    ApiError::new(status, code, rejection.body_text())
-}
 
 fn chosen<'a>(state: &'a State, body: &SpeechBody) -> Result<&'a Model, ApiError> {
     let model = model::find(&state.models, body.model.as_deref()).ok_or_else(|| {

@@ -117,6 +117,7 @@ async fn broken_forms_are_refused() {
             400,
         ),
         (FORM, long, 413),
+        ("application/json", "{\"tts_text\": \"a\"}".to_owned(), 415),
     ];
     for (content_type, body, status) in cases {
         let answer = ask(&server, post("/inference_sft", content_type, body)).await;

@@ -1,6 +1,7 @@
 //! Routers over a fake speaker; sockets only where a connection is what is tested.
 
 mod admin;
+mod clients;
 mod cosyvoice;
 mod openai;
 mod socket;
@@ -38,6 +39,24 @@ fn server_saying(
     + Sync
     + 'static,
 ) -> Server {
+    Server::new(vec![model(places, say)], settings())
+}
+
+fn settings() -> Settings {
+    Settings {
+        body_bytes: 20_000,
+        text_chars: 500,
+        ..Settings::default()
+    }
+}
+
+fn model(
+    places: usize,
+    say: impl Fn(&SpeechRequest, &dyn Fn() -> bool) -> Result<Speech, SpeechError>
+    + Send
+    + Sync
+    + 'static,
+) -> Model {
     let bundle = Bundle::open(Path::new(BUNDLE)).expect("the shipped bundle opens");
     let served = vec![Served {
         graph: GraphId::Llm,
@@ -48,19 +67,13 @@ fn server_saying(
         passed_over: vec![],
         notes: vec![],
     }];
-    let model = Model::new(
+    Model::new(
         &bundle,
         TextFrontend::plain(),
         served,
         scheduler(places, say),
     )
-    .expect("a bundle to serve");
-    let settings = Settings {
-        body_bytes: 20_000,
-        text_chars: 500,
-        ..Settings::default()
-    };
-    Server::new(vec![model], settings)
+    .expect("a bundle to serve")
 }
 
 /// A server that says when it starts to speak, and then waits for a word or for the client to go, which it says, too.
