@@ -65,9 +65,11 @@ pub(super) async fn speak(
     segments: Vec<SpeechRequest>,
     answer: Answer,
 ) -> Result<Response, ApiError> {
+    model.check_floor()?;
     let input_tokens = segments.iter().map(|segment| segment.text_ids.len()).sum();
     let mut stream = model.scheduler.submit(segments)?;
     let first = stream.next().await?.ok_or(JobError::Stopped)?;
+    answer.metrics.begun(&model.name, answer.asked.elapsed());
     let account = Account {
         model: model.name.clone(),
         asked: answer.asked,

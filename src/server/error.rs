@@ -1,6 +1,7 @@
 //! What a client hears when a request fails: one error, rendered as `OpenAI`'s API does, or as CosyVoice's.
 
 use super::reading::ReadError;
+use crate::deploy::BelowFloor;
 use crate::frontend::FrontendError;
 use crate::hint::Hint;
 use crate::pipeline::SpeechError;
@@ -158,6 +159,12 @@ impl From<&FrontendError> for ApiError {
     }
 }
 
+impl From<BelowFloor> for ApiError {
+    fn from(error: BelowFloor) -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, "below_floor", &error)
+    }
+}
+
 impl From<Refused> for ApiError {
     fn from(error: Refused) -> Self {
         match &error {
@@ -216,7 +223,7 @@ impl From<&SpeechError> for ApiError {
 }
 
 /// An error with its causes and its hint, in one line.
-fn told<E: Hint>(error: &E) -> String {
+pub(super) fn told<E: Hint>(error: &E) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

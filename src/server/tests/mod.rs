@@ -62,6 +62,7 @@ fn model(
         graph: GraphId::Llm,
         backend: BackendId::OrtCpu,
         precision: Precision::Fp32,
+        wanted: Precision::Fp32,
         file: "llm.onnx".into(),
         from_cache: false,
         passed_over: vec![],
