@@ -32,6 +32,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("frontend", &["bundle", "hint", "ids", "tensor"]),
     ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
+        "reading",
+        &["backend", "bundle", "frontend", "hint", "ids", "pipeline"],
+    ),
+    (
         "deploy",
         &[
             "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",
@@ -50,6 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "hint",
             "ids",
             "pipeline",
+            "reading",
             "scheduler",
         ],
     ),

@@ -188,7 +188,11 @@ impl Voice {
             .map_err(VoiceError::Io)
     }
 
-    fn check(&self, manifest: &Manifest) -> Result<(), VoiceError> {
+    /// Checks name, sizes and values against the bundle the voice is for.
+    ///
+    /// # Errors
+    /// [`VoiceError`] naming the first part that does not fit.
+    pub fn check(&self, manifest: &Manifest) -> Result<(), VoiceError> {
         check_name(&self.name)?;
         let speech_vocab = manifest.llm.speech_vocab;
         let foreign = |id: &&i32| usize::try_from(**id).map_or(true, |id| id >= speech_vocab);

@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod global;
 mod inspect;
+mod listen;
 mod model;
 mod printer;
 mod progress;

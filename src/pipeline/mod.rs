@@ -1,8 +1,9 @@
 //! From token ids to audio: language model, flow and vocoder over opened sessions.
 //!
 //! [`Utterance`] is the order of work without the work; [`LlmStage`], [`FlowStage`] and [`HiftStage`] do the work
-//! without knowing the order; [`Synthesizer`] brings the two together for one utterance at a time. Random numbers come
-//! in through [`Uniforms`] and [`SourceNoise`], so that a run can be repeated exactly.
+//! without knowing the order; [`Synthesizer`] brings the two together for one utterance at a time. [`PromptStage`] hears
+//! recordings, before any utterance. Random numbers come in through [`Uniforms`] and [`SourceNoise`], so that a run can
+//! be repeated exactly.
 
 mod drawing;
 mod error;
@@ -11,6 +12,7 @@ mod graph;
 mod hift;
 mod llm;
 mod mel;
+mod prompt;
 mod random;
 mod request;
 mod sampling;
@@ -27,8 +29,9 @@ pub use graph::ContractError;
 pub use hift::HiftStage;
 pub use llm::{BUCKETS, Feed, LlmPrompt, LlmStage, SlotId};
 pub use mel::stretch;
+pub use prompt::PromptStage;
 pub use random::{SeededNoise, SourceNoise, SplitMix64, Uniforms};
-pub use request::{SpeechRequest, check_speed};
+pub use request::{ConversionRequest, SpeechRequest, check_speed};
 pub use sampling::{NotFinite, Sampler};
 pub use schedule::{Piece, Schedule};
 pub use speech::Speech;

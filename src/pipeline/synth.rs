@@ -7,7 +7,7 @@ use super::hift::HiftStage;
 use super::llm::{Feed, LlmPrompt, LlmStage, SlotId};
 use super::mel::stretch;
 use super::random::{SeededNoise, SourceNoise, SplitMix64};
-use super::request::{FlowVoice, SpeechRequest, check_speed};
+use super::request::{ConversionRequest, FlowVoice, SpeechRequest, check_mode, check_speed};
 use super::schedule::{Piece, Schedule};
 use super::speech::Speech;
 use super::times::StageTimes;
@@ -135,6 +135,22 @@ impl Synthesizer {
         let steps = self.flow.steps();
         let utterance = Utterance::new(prompt, drawing, Schedule::OneShot, steps);
         self.drive(utterance, sound, cancelled)
+    }
+
+    /// Says the speech tokens of a recording in another voice.
+    ///
+    /// # Errors
+    /// [`SpeechError`]; the synthesiser can go on with the next request.
+    pub fn convert(&mut self, request: &ConversionRequest) -> Result<Speech, SpeechError> {
+        check_mode(Mode::Vc, &self.manifest)?;
+        let ConversionRequest {
+            tokens,
+            voice,
+            seed,
+            speed,
+        } = request;
+        let mut noise = SeededNoise::new(seed ^ NOISE_STREAM);
+        self.speak_tokens(tokens.clone(), voice, *speed, &mut noise)
     }
 
     /// Makes audio of speech tokens with the prompt of a voice; the language model does not run.

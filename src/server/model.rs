@@ -1,13 +1,16 @@
 //! The models a server has.
 
 use super::error::told;
-use super::reading::{DEFAULT, Reader, ReaderError};
 use crate::bundle::Bundle;
 use crate::deploy::{BelowFloor, Floor, Served};
 use crate::frontend::text::TextFrontend;
 use crate::ids::Tier;
+use crate::reading::{Reader, ReaderError};
 use crate::scheduler::{Readiness, Scheduler};
 use std::collections::BTreeSet;
+
+/// What clients call the first model.
+pub(super) const DEFAULT: &str = "default";
 
 /// A model, ready to take requests.
 #[derive(Debug)]

@@ -228,8 +228,11 @@ fn a_mode_or_voice_that_does_not_fit_is_an_input_error() {
     let place = Place::new();
     for (words, named) in [
         (&["a", "--mode", "vc"][..], "mode `vc` is not available"),
-        (&["a", "--voice", "plain"], "voice `plain` has no prompt"),
-        (&["a", "--voice", "nobody"], "it has: demo, plain"),
+        (
+            &["a", "--voice", "plain", "--mode", "zero_shot"],
+            "voice `plain` has no prompt",
+        ),
+        (&["a", "--voice", "nobody"], "there are: demo, plain"),
     ] {
         synth(&place, words).exits(2).complains(&["error: ", named]);
     }

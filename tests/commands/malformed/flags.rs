@@ -127,7 +127,16 @@ const LINES: &[(&[&str], &str)] = &[
         "../voices/demo",
     ),
     (
-        &["synth", "a", "--voice", "plain", "--bundle", "@"],
+        &[
+            "synth",
+            "a",
+            "--voice",
+            "plain",
+            "--mode",
+            "zero_shot",
+            "--bundle",
+            "@",
+        ],
         "plain",
     ),
     (&["synth", "a", "--speed", "0"], "--speed"),
