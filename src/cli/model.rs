@@ -39,6 +39,17 @@ pub(super) struct LoadFlags {
 }
 
 impl LoadFlags {
+    /// The backend and precision that are forced.
+    pub(super) fn tier(&self) -> Option<Tier> {
+        self.tier
+    }
+
+    /// The profile they name, or the one for this machine and the tier.
+    pub(super) fn profile(&self, context: &Context) -> Result<Profile, Failure> {
+        let backend = self.tier.map(|tier| tier.backend);
+        profile(self.profile.as_deref(), backend, None, context)
+    }
+
     /// The same flags for graphs that no tier is forced on.
     pub(super) fn without_tier(&self) -> Self {
         Self {
@@ -55,25 +66,30 @@ pub(super) fn deployment(
     flags: &LoadFlags,
     context: &Context,
 ) -> Result<Deployment, Failure> {
+    deployment_by(&flags.profile(context)?, bundle, graphs, flags, context)
+}
+
+/// Loads graphs of a bundle by a profile, else as the flags say.
+pub(super) fn deployment_by(
+    profile: &Profile,
+    bundle: &Bundle,
+    graphs: &[GraphId],
+    flags: &LoadFlags,
+    context: &Context,
+) -> Result<Deployment, Failure> {
     let LoadFlags {
         tier,
-        profile: word,
+        profile: _,
         threads,
         device,
     } = flags;
-    let profile = profile(
-        word.as_deref(),
-        tier.map(|tier| tier.backend),
-        None,
-        context,
-    )?;
     let threads = threads
         .map(usize::from)
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let request = DeployRequest {
         bundle,
-        profile: &profile,
+        profile,
         backends: &backends(context),
         store: &store(context),
         graphs,

@@ -2,12 +2,15 @@
 
 use super::error::ApiError;
 use super::incoming::{self, unread};
+use super::{Settings, State};
 use axum::RequestExt;
+use axum::body::Bytes;
 use axum::extract::multipart::{MultipartError, MultipartRejection};
-use axum::extract::{Multipart, Request};
+use axum::extract::{DefaultBodyLimit, Multipart, Request};
 use http_body::Body as _;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The fields of a request: from its query, and from its body, URL-encoded or multipart, whatever the method.
 ///
@@ -15,22 +18,30 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Form {
     texts: BTreeMap<String, String>,
-    files: BTreeSet<String>,
+    files: BTreeMap<String, Bytes>,
+    /// The room its files take up.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 const FORMS: &str = "multipart/form-data or application/x-www-form-urlencoded";
 
 impl Form {
-    /// Reads a request's fields within `patience`.
-    pub(super) async fn read(request: Request, patience: Duration) -> Result<Self, ApiError> {
+    pub(super) async fn read(mut request: Request, state: &State) -> Result<Self, ApiError> {
+        let Settings {
+            upload_bytes,
+            patience,
+            ..
+        } = state.settings;
         let mut form = Self::default();
         form.add_encoded(request.uri().query().unwrap_or_default().as_bytes());
         match incoming::content_type(&request).as_str() {
             "multipart/form-data" => {
-                incoming::in_time(form.add_parts(request), patience).await?;
+                form.room = Some(room(state)?);
+                DefaultBodyLimit::max(upload_bytes).apply(&mut request);
+                incoming::in_time(form.add_parts(request), patience.body).await?;
             }
             "application/x-www-form-urlencoded" => {
-                form.add_encoded(&incoming::body(request, patience).await?);
+                form.add_encoded(&incoming::body(request, patience.body).await?);
             }
             found if !found.is_empty() && !request.body().is_end_stream() => {
                 return Err(incoming::unsupported(found, FORMS));
@@ -45,9 +56,16 @@ impl Form {
         self.texts.get(field).map(String::as_str)
     }
 
-    /// Whether a file came under this name.
-    pub(super) fn has_file(&self, field: &str) -> bool {
-        self.files.contains(field)
+    /// The content of a field that must be there.
+    pub(super) fn needed(&self, field: &'static str) -> Result<&str, ApiError> {
+        self.text(field).ok_or_else(|| missing(field))
+    }
+
+    /// A file, with the room it takes up; an empty one is none.
+    pub(super) fn file(&mut self, field: &str) -> Option<Upload> {
+        let bytes = self.files.remove(field).filter(|bytes| !bytes.is_empty())?;
+        let room = self.room.take()?;
+        Some(Upload { bytes, room })
     }
 
     fn add_encoded(&mut self, encoded: &[u8]) {
@@ -63,14 +81,33 @@ impl Form {
                 continue;
             };
             if part.file_name().is_some() {
-                self.files.insert(name);
-                continue;
+                let bytes = part.bytes().await.map_err(|error| broken(&error))?;
+                self.files.insert(name, bytes);
+            } else {
+                let text = part.text().await.map_err(|error| broken(&error))?;
+                self.texts.insert(name, text);
             }
-            let text = part.text().await.map_err(|error| broken(&error))?;
-            self.texts.insert(name, text);
         }
         Ok(())
     }
+}
+
+/// A file that a client sent.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) bytes: Bytes,
+    /// Held for as long as the bytes are.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// Room for one upload; there is none when as many are in hand as may be.
+fn room(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
+    let room = Arc::clone(&state.uploads).try_acquire_owned();
+    room.map_err(|_| ApiError::busy("as many uploads as there may be are in hand"))
+}
+
+pub(super) fn missing(field: &'static str) -> ApiError {
+    ApiError::field(field, "the field is missing")
 }
 
 fn broken(error: &MultipartError) -> ApiError {

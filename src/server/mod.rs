@@ -14,7 +14,9 @@ mod incoming;
 mod metrics;
 mod model;
 mod openai;
+mod recording;
 mod request;
+mod voices;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ pub use model::Model;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use error::ApiError;
 use metrics::Metrics;
@@ -32,6 +34,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// Models behind HTTP.
 #[derive(Debug, Clone)]
@@ -42,8 +45,12 @@ pub struct Server {
 /// What a server refuses, and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Bytes of a request's body at most.
+    /// Bytes of a request's body at most, where it is no upload.
     pub body_bytes: usize,
+    /// Bytes of an upload at most.
+    pub upload_bytes: usize,
+    /// Uploads that are held in memory at once.
+    pub uploads: usize,
     /// Characters of a text at most.
     pub text_chars: usize,
     /// How long it waits for its clients.
@@ -56,13 +63,16 @@ struct State {
     models: Vec<Model>,
     metrics: Arc<Metrics>,
     settings: Settings,
+    uploads: Arc<Semaphore>,
     started: Instant,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            body_bytes: 16 << 20,
+            body_bytes: 256 << 10,
+            upload_bytes: 16 << 20,
+            uploads: 16,
             text_chars: 4096,
             patience: Patience::default(),
         }
@@ -76,6 +86,7 @@ impl Server {
             models,
             metrics: Arc::new(Metrics::new()),
             settings,
+            uploads: Arc::new(Semaphore::new(settings.uploads)),
             started: Instant::now(),
         };
         Self {
@@ -89,7 +100,9 @@ impl Server {
         Router::new()
             .route("/v1/audio/speech", post(openai::speech))
             .route("/v1/models", get(openai::models))
-            .route("/v1/audio/voices", get(openai::voices))
+            .route("/v1/models/{model}", get(openai::model))
+            .route("/v1/audio/voices", get(voices::list).post(voices::add))
+            .route("/v1/audio/voices/{name}", delete(voices::remove))
             .route("/inference_sft", get(cosyvoice::sft).post(cosyvoice::sft))
             .route(
                 "/inference_zero_shot",
@@ -98,6 +111,10 @@ impl Server {
             .route(
                 "/inference_cross_lingual",
                 get(cosyvoice::cross_lingual).post(cosyvoice::cross_lingual),
+            )
+            .route(
+                "/inference_instruct",
+                get(cosyvoice::instruct).post(cosyvoice::instruct),
             )
             .route(
                 "/inference_instruct2",

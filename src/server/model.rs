@@ -1,12 +1,13 @@
 //! The models a server has.
 
-use super::error::told;
+use super::error::{ApiError, told};
 use crate::bundle::Bundle;
 use crate::deploy::{BelowFloor, Floor, Served};
 use crate::frontend::text::TextFrontend;
 use crate::ids::Tier;
 use crate::reading::{Reader, ReaderError};
 use crate::scheduler::{Readiness, Scheduler};
+use axum::http::StatusCode;
 use std::collections::BTreeSet;
 
 /// What clients call the first model.
@@ -16,6 +17,7 @@ pub(super) const DEFAULT: &str = "default";
 #[derive(Debug)]
 pub struct Model {
     pub(super) name: String,
+    pub(super) bundle: Bundle,
     pub(super) reader: Reader,
     pub(super) scheduler: Scheduler,
     pub(super) served: Vec<Served>,
@@ -35,6 +37,7 @@ impl Model {
     ) -> Result<Self, ReaderError> {
         Ok(Self {
             name: bundle.manifest().name.clone(),
+            bundle: bundle.clone(),
             reader: Reader::open(bundle, frontend)?,
             scheduler,
             served,
@@ -84,12 +87,14 @@ impl Model {
 }
 
 /// The model of this name among several; no name and `default` mean the first.
-pub(super) fn find<'a>(models: &'a [Model], name: Option<&str>) -> Option<&'a Model> {
-    match name {
-        None => models.first(),
-        Some(name) => models
-            .iter()
-            .find(|model| model.name == name)
-            .or_else(|| models.first().filter(|_| name == DEFAULT)),
-    }
+pub(super) fn named<'a>(models: &'a [Model], name: Option<&str>) -> Result<&'a Model, ApiError> {
+    let name = name.unwrap_or(DEFAULT);
+    let first = models.first().filter(|_| name == DEFAULT);
+    let known = models.iter().find(|model| model.name == name);
+    known.or(first).ok_or_else(|| {
+        let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        let known = known.join(", ");
+        let message = format!("there is no model `{name}`; there are: {known}, {DEFAULT}");
+        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).of_field("model")
+    })
 }

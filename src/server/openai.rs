@@ -4,14 +4,14 @@ use super::State;
 use super::answer::{self, Answer, Delivery};
 use super::error::{ApiError, OpenAiError};
 use super::incoming;
-use super::model::{self, DEFAULT, Model};
+use super::model::{self, Model};
 use super::request::Asked;
 use crate::frontend::encode::AudioFormat;
 use crate::ids::{Mode, Tier};
 use crate::reading::Wish;
 use axum::Json;
-use axum::extract::{self, Extension, Request};
-use axum::http::StatusCode;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{self, Extension, Path, Request};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,7 +49,11 @@ enum StreamFormat {
 }
 
 /// What the API's fields are called where they differ.
-const NAMES: [(&str, &str); 2] = [("text", "input"), ("instruction", "instructions")];
+const NAMES: [(&str, &str); 3] = [
+    ("text", "input"),
+    ("transcript", "voice"),
+    ("instruction", "instructions"),
+];
 /// The format where none is asked for.
 const USUAL_FORMAT: &str = "mp3";
 
@@ -78,28 +82,22 @@ pub(super) async fn speech(
 
 /// `GET /v1/models`.
 pub(super) async fn models(extract::State(state): extract::State<Arc<State>>) -> Json<Value> {
-    let models: Vec<Value> = state
-        .models
-        .iter()
-        .map(|model| json!({ "id": model.name, "object": "model", "created": 0, "owned_by": "cvtrt" }))
-        .collect();
+    let models: Vec<Value> = state.models.iter().map(described).collect();
     Json(json!({ "object": "list", "data": models }))
 }
 
-/// `GET /v1/audio/voices`.
-pub(super) async fn voices(extract::State(state): extract::State<Arc<State>>) -> Json<Value> {
-    let voices: Vec<Value> = state
-        .models
-        .iter()
-        .flat_map(|model| {
-            model
-                .reader
-                .voice_names()
-                .into_iter()
-                .map(|name| json!({ "id": name, "name": name, "model": model.name }))
-        })
-        .collect();
-    Json(json!({ "object": "list", "data": voices }))
+/// `GET /v1/models/{model}`.
+pub(super) async fn model(
+    extract::State(state): extract::State<Arc<State>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, OpenAiError> {
+    let Path(name) = name.map_err(|rejection| ApiError::field("model", rejection.body_text()))?;
+    let model = model::named(&state.models, Some(&name))?;
+    Ok(Json(described(model)))
+}
+
+fn described(model: &Model) -> Value {
+    json!({ "id": model.name, "object": "model", "created": 0, "owned_by": "cvtrt" })
 }
 
 async fn json_body(state: &State, request: Request) -> Result<SpeechBody, ApiError> {
@@ -114,7 +112,7 @@ fn parse(body: &[u8]) -> Result<SpeechBody, ApiError> {
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let refused = ApiError::new(StatusCode::BAD_REQUEST, "invalid_value", error.inner());
+        let refused = ApiError::invalid(error.inner());
         match FIELDS
             .iter()
             .find(|field| path.split('.').next() == Some(field))
@@ -140,19 +138,7 @@ const FIELDS: [&str; 11] = [
 ];
 
 fn chosen<'a>(state: &'a State, body: &SpeechBody) -> Result<&'a Model, ApiError> {
-    let model = model::find(&state.models, body.model.as_deref()).ok_or_else(|| {
-        let known: Vec<&str> = state
-            .models
-            .iter()
-            .map(|model| model.name.as_str())
-            .collect();
-        let name = body.model.as_deref().unwrap_or(DEFAULT);
-        let message = format!(
-            "there is no model `{name}`; there are: {}, {DEFAULT}",
-            known.join(", ")
-        );
-        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).of_field("model")
-    })?;
+    let model = model::named(&state.models, body.model.as_deref())?;
     let Some(tier) = &body.tier else {
         return Ok(model);
     };
