@@ -5,6 +5,7 @@
 
 mod bounds;
 mod check;
+mod edit;
 mod error;
 mod locate;
 mod manifest;
@@ -18,6 +19,7 @@ mod table;
 mod tables;
 mod tensor_file;
 mod voice;
+mod whole_file;
 
 #[cfg(test)]
 mod fixture;
@@ -37,4 +39,4 @@ pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};
 pub use table::{Table, TableError};
 pub use tables::{Speaker, Tables};
 pub use tensor_file::TensorFileError;
-pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError};
+pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError, check_voice_name};

@@ -6,7 +6,7 @@ use super::model::{self, LoadFlags};
 use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::Served;
-use crate::frontend::audio::{Clip, DecodeLimits};
+use crate::frontend::audio::{AudioError, Clip, DecodeLimits, check_prompt, check_source};
 use crate::ids::GraphId;
 use crate::pipeline::PromptStage;
 use crate::reading::Listener;
@@ -41,11 +41,22 @@ impl Ear {
     }
 }
 
-/// A recording's samples.
-pub(super) fn recording(path: &Path) -> Result<Clip, Failure> {
-    Clip::open(path, DecodeLimits::default()).map_err(|error| {
-        Failure::from(error).about(format!("cannot use the recording {}", path.display()))
-    })
+/// A recording whose voice is to speak, checked before anything is loaded for it.
+pub(super) fn prompt(path: &Path) -> Result<Clip, Failure> {
+    recording(path, check_prompt)
+}
+
+/// A recording that is to be said again, checked before anything is loaded for it.
+pub(super) fn source(path: &Path) -> Result<Clip, Failure> {
+    recording(path, check_source)
+}
+
+fn recording(path: &Path, check: fn(&Clip) -> Result<(), AudioError>) -> Result<Clip, Failure> {
+    let clip = Clip::open(path, DecodeLimits::default());
+    clip.and_then(|clip| check(&clip).map(|()| clip))
+        .map_err(|error| {
+            Failure::from(error).about(format!("cannot use the recording {}", path.display()))
+        })
 }
 
 /// Graphs that took part and have random weights.

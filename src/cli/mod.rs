@@ -18,6 +18,7 @@ mod progress;
 mod serve;
 mod setup;
 mod synth;
+mod voices;
 #[cfg(feature = "serve")]
 mod warmup;
 mod worker;
@@ -57,6 +58,8 @@ enum Command {
     Engines(engines::Args),
     /// Text to an audio file
     Synth(Box<synth::Args>),
+    /// List, keep and remove voices of a bundle
+    Voices(Box<voices::Args>),
     /// Answer requests for speech over HTTP
     #[cfg(feature = "serve")]
     Serve(Box<serve::Args>),
@@ -145,6 +148,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
+        Command::Voices(args) => voices::run(args, context),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]

@@ -91,8 +91,8 @@ const PROMPT: &str = "prompt";
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let start = Instant::now();
     check_output(&args.output)?;
-    let recording = |path: &Option<PathBuf>| path.as_deref().map(listen::recording).transpose();
-    let (prompt, source) = (recording(&args.prompt_wav)?, recording(&args.source_wav)?);
+    let prompt = args.prompt_wav.as_deref().map(listen::prompt).transpose()?;
+    let source = args.source_wav.as_deref().map(listen::source).transpose()?;
     let text = match source {
         Some(_) => check_conversion(args).map(|()| String::new())?,
         None => said_text(args)?,
@@ -115,12 +115,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         _ => args.voice.clone().into(),
     };
+    let wish = wish(args, text, voice);
     let order = match (&source, &mut ear) {
         (Some(source), Some(ear)) => {
-            let tokens = ear.listener.tokens(source)?;
-            Order::Convert(reader.conversion(tokens, &voice, args.seed, args.speed)?)
+            Order::Convert(reader.conversion(ear.listener.tokens(source)?, &wish)?)
         }
-        _ => Order::Speak(reader.segments(&wish(args, text, voice))?),
+        _ => Order::Speak(reader.segments(&wish)?),
     };
     let front_end = front_end.elapsed();
     // The encoders have heard all there is; their memory is for the graphs that speak.

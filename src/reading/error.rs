@@ -78,13 +78,19 @@ pub enum ListenError {
     Audio(#[from] AudioError),
     /// A graph failed.
     #[error(transparent)]
-    Speech(#[from] SpeechError),
+    Speech(Box<SpeechError>),
     /// The speech tokenizer gave nothing.
     #[error("the speech tokenizer hears nothing in the recording")]
     NoTokens,
     /// What the graphs gave is no voice of the bundle, or its name is none.
     #[error(transparent)]
     Voice(#[from] VoiceError),
+}
+
+impl From<SpeechError> for ListenError {
+    fn from(error: SpeechError) -> Self {
+        Self::Speech(Box::new(error))
+    }
 }
 
 impl ReadError {

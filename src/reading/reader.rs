@@ -115,23 +115,21 @@ impl Reader {
             .collect()
     }
 
-    /// A recording's speech tokens, to be said by another voice.
+    /// A recording's speech tokens, to be said in the wish's voice at its speed; its text is not read.
     ///
     /// # Errors
     /// [`ReadError`] when the bundle has no voice conversion, or the voice no prompt.
     pub fn conversion(
         &self,
         tokens: Vec<i32>,
-        voice: &WishedVoice,
-        seed: u64,
-        speed: f64,
+        wish: &Wish,
     ) -> Result<ConversionRequest, ReadError> {
         self.check_mode(Mode::Vc)?;
         Ok(ConversionRequest {
             tokens,
-            voice: self.voice(voice, Mode::Vc, None)?,
-            seed,
-            speed,
+            voice: self.voice(&wish.voice, Mode::Vc, None)?,
+            seed: wish.seed,
+            speed: wish.speed,
         })
     }
 

@@ -43,6 +43,7 @@ pub(super) struct Said {
 }
 
 /// Where the time of a run went.
+#[derive(Clone, Copy)]
 pub(super) struct Times {
     pub(super) wall: Duration,
     pub(super) load: Duration,
