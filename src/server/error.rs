@@ -230,7 +230,7 @@ impl From<&HearError> for ApiError {
     fn from(error: &HearError) -> Self {
         match error {
             HearError::Recording(ListenError::Audio(audio)) => audio.into(),
-            HearError::Recording(ListenError::Speech(speech)) => speech.into(),
+            HearError::Recording(ListenError::Speech(speech)) => speech.as_ref().into(),
             HearError::Recording(ListenError::Voice(VoiceError::Name { .. })) => {
                 Self::field("name", error)
             }

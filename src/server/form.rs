@@ -1,8 +1,8 @@
 //! Form fields, wherever a client puts them.
 
+use super::State;
 use super::error::ApiError;
 use super::incoming::{self, unread};
-use super::{Settings, State};
 use axum::RequestExt;
 use axum::body::Bytes;
 use axum::extract::multipart::{MultipartError, MultipartRejection};
@@ -27,21 +27,18 @@ const FORMS: &str = "multipart/form-data or application/x-www-form-urlencoded";
 
 impl Form {
     pub(super) async fn read(mut request: Request, state: &State) -> Result<Self, ApiError> {
-        let Settings {
-            upload_bytes,
-            patience,
-            ..
-        } = state.settings;
+        let settings = &state.settings;
         let mut form = Self::default();
         form.add_encoded(request.uri().query().unwrap_or_default().as_bytes());
         match incoming::content_type(&request).as_str() {
             "multipart/form-data" => {
                 form.room = Some(room(state)?);
-                DefaultBodyLimit::max(upload_bytes).apply(&mut request);
-                incoming::in_time(form.add_parts(request), patience.body).await?;
+                DefaultBodyLimit::max(settings.upload_bytes).apply(&mut request);
+                let reading = form.add_parts(request, settings.upload_bytes);
+                incoming::in_time(reading, settings.patience.body).await?;
             }
             "application/x-www-form-urlencoded" => {
-                form.add_encoded(&incoming::body(request, patience.body).await?);
+                form.add_encoded(&incoming::body(request, settings).await?);
             }
             found if !found.is_empty() && !request.body().is_end_stream() => {
                 return Err(incoming::unsupported(found, FORMS));
@@ -73,18 +70,19 @@ impl Form {
             .extend(form_urlencoded::parse(encoded).into_owned());
     }
 
-    async fn add_parts(&mut self, request: Request) -> Result<(), ApiError> {
+    async fn add_parts(&mut self, request: Request, limit: usize) -> Result<(), ApiError> {
         let parts: Result<Multipart, MultipartRejection> = request.extract().await;
-        let mut parts = parts.map_err(|error| unread(error.status(), error.body_text()))?;
-        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+        let mut parts = parts.map_err(|error| unread(error.status(), error.body_text(), limit))?;
+        let broken = |error: MultipartError| unread(error.status(), error.body_text(), limit);
+        while let Some(part) = parts.next_field().await.map_err(broken)? {
             let Some(name) = part.name().map(str::to_owned) else {
                 continue;
             };
             if part.file_name().is_some() {
-                let bytes = part.bytes().await.map_err(|error| broken(&error))?;
+                let bytes = part.bytes().await.map_err(broken)?;
                 self.files.insert(name, bytes);
             } else {
-                let text = part.text().await.map_err(|error| broken(&error))?;
+                let text = part.text().await.map_err(broken)?;
                 self.texts.insert(name, text);
             }
         }
@@ -106,10 +104,7 @@ fn room(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
     room.map_err(|_| ApiError::busy("as many uploads as there may be are in hand"))
 }
 
+/// A field that must be there and is not.
 pub(super) fn missing(field: &'static str) -> ApiError {
     ApiError::field(field, "the field is missing")
-}
-
-fn broken(error: &MultipartError) -> ApiError {
-    unread(error.status(), error.body_text())
 }

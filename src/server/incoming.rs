@@ -1,22 +1,23 @@
 //! Bodies of requests: within their size, in time, and of the type that is asked for.
 
+use super::Settings;
 use super::error::ApiError;
 use axum::RequestExt;
 use axum::body::Bytes;
 use axum::extract::Request;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
-use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
-/// The whole body.
-pub(super) async fn body(request: Request, patience: Duration) -> Result<Bytes, ApiError> {
+/// The whole body of a request that is no upload.
+pub(super) async fn body(request: Request, settings: &Settings) -> Result<Bytes, ApiError> {
     let reading = async {
         let body: Result<Bytes, BytesRejection> = request.extract().await;
-        body.map_err(|rejection| unread(rejection.status(), rejection.body_text()))
+        let limit = settings.body_bytes;
+        body.map_err(|rejection| unread(rejection.status(), rejection.body_text(), limit))
     };
-    in_time(reading, patience).await
+    in_time(reading, settings.patience.body).await
 }
 
 /// Reads a body, and gives up on a client that takes too long to send it, however steadily.
@@ -52,12 +53,11 @@ pub(super) fn unsupported(found: &str, expected: &str) -> ApiError {
     )
 }
 
-/// A body that did not arrive.
-pub(super) fn unread(status: StatusCode, message: impl Display) -> ApiError {
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "body_too_large"
-    } else {
-        "unreadable_body"
-    };
-    ApiError::new(status, code, message)
+/// A body that did not arrive, or not all of it.
+pub(super) fn unread(status: StatusCode, reason: String, limit_bytes: usize) -> ApiError {
+    if status != StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::new(status, "unreadable_body", reason);
+    }
+    let message = format!("the body has more than {limit_bytes} bytes, which is the limit");
+    ApiError::new(status, "body_too_large", message)
 }

@@ -3,6 +3,7 @@
 use super::State;
 use super::answer::{self, Answer, Delivery};
 use super::error::{ApiError, OpenAiError};
+use super::form;
 use super::incoming;
 use super::model::{self, Model};
 use super::request::Asked;
@@ -105,7 +106,7 @@ async fn json_body(state: &State, request: Request) -> Result<SpeechBody, ApiErr
     if !(found.is_empty() || found == "application/json" || found.ends_with("+json")) {
         return Err(incoming::unsupported(&found, "application/json"));
     }
-    parse(&incoming::body(request, state.settings.patience.body).await?)
+    parse(&incoming::body(request, &state.settings).await?)
 }
 
 fn parse(body: &[u8]) -> Result<SpeechBody, ApiError> {
@@ -179,9 +180,7 @@ impl SpeechBody {
     }
 
     fn wish(self, state: &State) -> Result<Wish, ApiError> {
-        let text = self
-            .input
-            .ok_or_else(|| ApiError::field("input", "the field is missing"))?;
+        let text = self.input.ok_or_else(|| form::missing("input"))?;
         let name = self.voice.map(|voice| match voice {
             VoiceName::Name(name) | VoiceName::Object { id: name } => name,
         });

@@ -4,6 +4,7 @@ mod admin;
 mod clients;
 mod cosyvoice;
 mod openai;
+mod recordings;
 mod socket;
 
 use super::{Model, Server, Settings};
@@ -45,6 +46,8 @@ fn server_saying(
 fn settings() -> Settings {
     Settings {
         body_bytes: 20_000,
+        upload_bytes: 200_000,
+        uploads: 2,
         text_chars: 500,
         ..Settings::default()
     }
@@ -57,7 +60,18 @@ fn model(
     + Sync
     + 'static,
 ) -> Model {
-    let bundle = Bundle::open(Path::new(BUNDLE)).expect("the shipped bundle opens");
+    model_of(Path::new(BUNDLE), places, say)
+}
+
+fn model_of(
+    bundle: &Path,
+    places: usize,
+    say: impl Fn(&SpeechRequest, &dyn Fn() -> bool) -> Result<Speech, SpeechError>
+    + Send
+    + Sync
+    + 'static,
+) -> Model {
+    let bundle = Bundle::open(bundle).expect("the bundle opens");
     let served = vec![Served {
         graph: GraphId::Llm,
         backend: BackendId::OrtCpu,

@@ -249,6 +249,14 @@ async fn models_and_voices_are_listed() {
     let models = get(&server, "/v1/models").await.json();
     assert_eq!(models["data"][0]["id"], "cosyvoice2-tiny");
     assert_eq!(models["object"], "list");
+    for name in ["cosyvoice2-tiny", "default"] {
+        let model = get(&server, &format!("/v1/models/{name}")).await.json();
+        assert_eq!(model, models["data"][0], "{name}");
+    }
+    assert_eq!(
+        get(&server, "/v1/models/no-such").await.status,
+        StatusCode::NOT_FOUND
+    );
     let voices = get(&server, "/v1/audio/voices").await.json();
     let name = voices["data"][0]["name"]
         .as_str()
