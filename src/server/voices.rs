@@ -6,7 +6,7 @@ use super::error::{ApiError, OpenAiError};
 use super::form::{self, Form};
 use super::model::{self, Model};
 use super::recording;
-use crate::bundle::BundleError;
+use crate::bundle::{BundleError, check_voice_name};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{self, Path, Request};
@@ -34,6 +34,7 @@ pub(super) async fn add(
     let file = form.file("file").ok_or_else(|| form::missing("file"))?;
     let model = model::named(&state.models, form.text("model"))?;
     let name = form.needed("name")?;
+    check_voice_name(name).map_err(|error| ApiError::field("name", error))?;
     if model.reader.voice_names().iter().any(|known| known == name) {
         return Err(exists(name).into());
     }
