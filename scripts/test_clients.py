@@ -15,13 +15,14 @@ import requests
 
 CLIENTS = 16
 TEXT = "The morning train leaves at half past seven."
-LONG_TEXT = " ".join([TEXT] * 8)
+SHORT_TEXT = "Good morning."
+LONG_TEXT = " ".join([TEXT] * 3)
 PROMPT = pathlib.Path(__file__).parent.parent / "tests/data/goldens/frontend/a_24k.wav"
 MAGIC = {"mp3": b"\xff", "wav": b"RIFF", "flac": b"fLaC", "opus": b"OggS"}
 
 
 def client(url):
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=600)
 
 
 def formats(url):
@@ -107,7 +108,7 @@ def cancelling(url):
         thread.join()
         began = time.monotonic()
         while running(url):
-            assert time.monotonic() - began < 10, "the place is still taken"
+            assert time.monotonic() - began < whole / 2, "the place is still taken"
         slowest = max(slowest, time.monotonic() - began)
     print(f"cancelling: the text takes {whole:.2f} s, a client that goes is forgotten within {slowest * 1000:.0f} ms")
 
@@ -132,7 +133,7 @@ def crowd(url):
 
     def ask(seed):
         try:
-            answers.append(len(speak(url, seed, LONG_TEXT)) > 0)
+            answers.append(len(speak(url, seed)) > 0)
         except openai.RateLimitError as error:
             assert int(error.response.headers["retry-after"]) >= 1
             answers.append(None)
@@ -147,7 +148,7 @@ def crowd(url):
     print(f"a crowd of 40: {served} served, {refused} refused with 429")
 
 
-def speak(url, seed, text=TEXT):
+def speak(url, seed, text=SHORT_TEXT):
     return client(url).audio.speech.create(
         model="default", voice="default", input=text, response_format="pcm", extra_body={"seed": seed}
     ).content

@@ -169,3 +169,108 @@ impl Expected {
             && self.dims.iter().zip(&port.dims).all(fits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: &str, dtype: DType, dims: &[&str]) -> Port {
+        super::super::graph::port(name, dtype, dims)
+    }
+
+    #[test]
+    fn graphs_of_other_authors_fit_by_order_and_type() {
+        let mel = |dtype, bins| port("feats", dtype, &["1", bins, "T"]);
+        let length = |dtype| port("feats_length", dtype, &["1"]);
+        let encoder = |bins| {
+            port(
+                "input",
+                DType::F32,
+                &["batch_size", "sequence_length", bins],
+            )
+        };
+        for (side, contract, ports, fits) in [
+            (
+                "input",
+                &[WHISPER_MEL, LENGTH][..],
+                vec![mel(DType::F32, "128"), length(DType::I32)],
+                true,
+            ),
+            (
+                "input",
+                &[WHISPER_MEL, LENGTH],
+                vec![length(DType::I32), mel(DType::F32, "128")],
+                false,
+            ),
+            (
+                "input",
+                &[WHISPER_MEL, LENGTH],
+                vec![mel(DType::F32, "80"), length(DType::I32)],
+                false,
+            ),
+            (
+                "input",
+                &[WHISPER_MEL, LENGTH],
+                vec![mel(DType::F16, "128"), length(DType::I32)],
+                false,
+            ),
+            (
+                "input",
+                &[WHISPER_MEL, LENGTH],
+                vec![mel(DType::F32, "128"), length(DType::I64)],
+                false,
+            ),
+            (
+                "input",
+                &[WHISPER_MEL, LENGTH],
+                vec![mel(DType::F32, "128")],
+                false,
+            ),
+            ("input", &[FBANK], vec![encoder("80")], true),
+            ("input", &[FBANK], vec![encoder("128")], false),
+            (
+                "input",
+                &[FBANK],
+                vec![encoder("80"), length(DType::I32)],
+                false,
+            ),
+            (
+                "output",
+                &[TOKENS],
+                vec![port("indices", DType::I64, &["1", "unk__7"])],
+                true,
+            ),
+            (
+                "output",
+                &[TOKENS],
+                vec![
+                    port("indices", DType::I32, &["batch", "n"]),
+                    length(DType::I32),
+                ],
+                true,
+            ),
+            (
+                "output",
+                &[TOKENS],
+                vec![port("indices", DType::F32, &["1", "n"])],
+                false,
+            ),
+            (
+                "output",
+                &[EMBEDDING],
+                vec![port("output", DType::F32, &["batch_size", "192"])],
+                true,
+            ),
+            (
+                "output",
+                &[EMBEDDING],
+                vec![port("output", DType::F32, &["batch_size", "512"])],
+                false,
+            ),
+            ("output", &[EMBEDDING], vec![], false),
+        ] {
+            let outcome = check(side, contract, &ports);
+            assert_eq!(outcome.is_ok(), fits, "{ports:?}: {outcome:?}");
+        }
+    }
+}

@@ -8,6 +8,9 @@ mod listener;
 mod reader;
 mod wish;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{ListenError, ReadError};
 pub use listener::Listener;
 pub use reader::{Reader, ReaderError};

@@ -15,5 +15,7 @@ mod export;
 mod inspect;
 mod malformed;
 mod place;
+mod recording;
 mod setup;
 mod synth;
+mod voices;

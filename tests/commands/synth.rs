@@ -227,7 +227,7 @@ fn a_mode_or_voice_that_does_not_fit_is_an_input_error() {
     }
     let place = Place::new();
     for (words, named) in [
-        (&["a", "--mode", "vc"][..], "mode `vc` is not available"),
+        (&["a", "--mode", "vc"][..], "a recording, not a text"),
         (
             &["a", "--voice", "plain", "--mode", "zero_shot"],
             "voice `plain` has no prompt",

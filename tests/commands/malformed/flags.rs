@@ -113,6 +113,38 @@ const LINES: &[(&[&str], &str)] = &[
     (&["synth", "a", "--mode", "sing"], "--mode"),
     (&["synth", "a", "--mode", ""], "--mode"),
     (&["synth", "a", "--mode", "vc", "--bundle", "@"], "vc"),
+    (&["synth", "a", "--source-wav", "b.wav"], "--source-wav"),
+    (
+        &["synth", "a", "--voice", "demo", "--prompt-wav", "b.wav"],
+        "--prompt-wav",
+    ),
+    (
+        &["synth", "--instruct", "Up.", "--source-wav", "b.wav"],
+        "--source-wav",
+    ),
+    (&["voices"], "subcommand"),
+    (&["voices", "nonsense"], "nonsense"),
+    (&["voices", "list", "--bundle", "no/such"], "no/such"),
+    (&["voices", "show", "nobody", "--bundle", "@"], "nobody"),
+    (
+        &["voices", "show", "../voices/demo", "--bundle", "@"],
+        "../voices/demo",
+    ),
+    (&["voices", "remove", "nobody", "--bundle", "@"], "nobody"),
+    (&["voices", "remove", "", "--bundle", "@"], "voice"),
+    (&["voices", "add", "new", "--bundle", "@"], "--wav"),
+    (
+        &["voices", "add", "../new", "--bundle", "@", "--wav", "a.wav"],
+        "../new",
+    ),
+    (
+        &["voices", "add", "", "--bundle", "@", "--wav", "a.wav"],
+        "voice",
+    ),
+    (
+        &["voices", "add", ".new", "--bundle", "@", "--wav", "a.wav"],
+        ".new",
+    ),
     (
         &["synth", "a", "--mode", "instruct", "--bundle", "@"],
         "instruct",
