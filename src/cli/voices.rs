@@ -51,7 +51,7 @@ struct Add {
     /// The recording: WAV, FLAC, MP3 or Ogg Vorbis, half a second to 30 s
     #[arg(long, value_name = "FILE")]
     wav: PathBuf,
-    /// What the recording says; without it the voice does not speak in mode zero_shot
+    /// What the recording says; without it the voice does not speak in mode `zero_shot`
     #[arg(long, value_name = "TRANSCRIPT")]
     text: Option<String>,
     /// Replace a voice of the same name

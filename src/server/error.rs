@@ -234,8 +234,9 @@ impl From<&HearError> for ApiError {
             HearError::Recording(ListenError::Voice(VoiceError::Name { .. })) => {
                 Self::field("name", error)
             }
-            HearError::Recording(ListenError::NoTokens) => Self::field(RECORDING, told(error)),
-            HearError::Deaf => Self::field(RECORDING, told(error)),
+            HearError::Recording(ListenError::NoTokens) | HearError::Deaf => {
+                Self::field(RECORDING, told(error))
+            }
             _ => Self::of(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error),
         }
     }
