@@ -162,6 +162,7 @@ impl Expected {
     fn admits(&self, port: &Port) -> bool {
         let fits = |(expected, found): (&Option<usize>, &Dim)| match (expected, found) {
             (Some(expected), Dim::Fixed(found)) => expected == found,
+            (None, Dim::Fixed(_)) => false,
             _ => true,
         };
         self.dtypes.contains(&port.dtype)
@@ -232,6 +233,12 @@ mod tests {
                 "input",
                 &[FBANK],
                 vec![encoder("80"), length(DType::I32)],
+                false,
+            ),
+            (
+                "input",
+                &[FBANK],
+                vec![port("mel", DType::F32, &["1", "80", "frames"])],
                 false,
             ),
             (

@@ -125,8 +125,8 @@ fn what_the_model_reads_first_depends_on_the_mode() {
         wish.transcript = Some("Room 12.".to_owned());
     });
     assert_eq!(spelled, ids("Room twelve."), "normalised as the text is");
-    assert_eq!(read(Mode::Sft, |_| {}), []);
-    assert_eq!(read(Mode::CrossLingual, |_| {}), []);
+    assert!(read(Mode::Sft, |_| {}).is_empty());
+    assert!(read(Mode::CrossLingual, |_| {}).is_empty());
     let softly = ids("Softly.<|endofprompt|>");
     for words in ["Softly.", "Softly.<|endofprompt|>"] {
         let wish = Wish {

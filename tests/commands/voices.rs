@@ -8,6 +8,7 @@ use cvtrt::ids::BackendId;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 const WORDS: &str = "Room 12, please.";
@@ -138,7 +139,8 @@ fn an_add_that_is_killed_leaves_the_bundle_whole() {
     line.extend(args!["--engines-dir", "none"]);
     let whole = place.cvtrt(&line).exits(0).wall;
     for tenth in 5..10 {
-        let mut child = place.command(&line).spawn().expect("it starts");
+        let mut command = place.command(&line);
+        let mut child = command.stdout(Stdio::null()).spawn().expect("it starts");
         std::thread::sleep(whole * tenth / 10);
         child.kill().expect("it is ours");
         child.wait().expect("it ends");
