@@ -51,7 +51,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "scheduler",
-        &["backend", "bundle", "deploy", "hint", "ids", "pipeline"],
+        &[
+            "backend", "bundle", "deploy", "frontend", "hint", "ids", "pipeline", "reading",
+        ],
     ),
     (
         "server",

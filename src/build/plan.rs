@@ -67,6 +67,8 @@ pub struct PlannedGraph {
     pub backend: BackendId,
     /// In which precision.
     pub precision: Precision,
+    /// The precision that the request and the profile ask for.
+    pub wanted: Precision,
     /// The engine's key.
     pub key: EngineKey,
     /// Everything the key depends on.
@@ -203,11 +205,11 @@ impl<'a> Planner<'a> {
         let model = request.bundle.graph_file(graph)?.sha256;
         let mut notes = Vec::new();
         let shapes = self.shapes(graph, &mut notes)?;
-        let precision = precision_of(graph, request, &mut notes);
+        let wanted = precision_of(graph, request, &mut notes);
         let chain = chain_of(graph, request, &mut notes);
         let choice = self.probes.choose(&Wish {
             graph,
-            precision,
+            precision: wanted,
             chain: &chain,
             options: &request.options,
             failed,
@@ -244,6 +246,7 @@ impl<'a> Planner<'a> {
             graph,
             backend,
             precision,
+            wanted,
             key: EngineKey::of(&inputs),
             state: self.state_of(&inputs, run.is_ok())?,
             inputs,
