@@ -166,12 +166,12 @@ impl<'a> Rows<'a> {
     /// Lists a case whose stage failed.
     pub(super) fn fail(&mut self, case: &str, error: &(dyn Error + 'static)) {
         let mut reason = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
+        let mut below = error.source();
+        while let Some(next) = below {
             if !reason.contains(&next.to_string()) {
                 reason = format!("{reason}: {next}");
             }
-            cause = next.source();
+            below = next.source();
         }
         let mut row = self.row(case);
         row.reason = Some(reason);
