@@ -125,7 +125,7 @@ impl Replay<'_, '_> {
                 run,
                 &format!("est{step}.x"),
                 Quantity::Mel,
-                &solve.samples(),
+                solve.samples(),
             );
             self.near(
                 run,
