@@ -16,6 +16,7 @@ mod process;
 mod progress;
 mod rewrite;
 mod verify;
+mod weights;
 pub mod worker;
 
 #[cfg(all(test, feature = "testkit"))]
@@ -32,3 +33,4 @@ pub use plan::{
 };
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
+pub use weights::{WeightsError, check_weights};

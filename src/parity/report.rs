@@ -210,7 +210,12 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn finish(self, dir: &Path) -> Result<Report, ParityError> {
-        let count = |verdict| self.found.iter().filter(|row| row.result == verdict).count();
+        let count = |verdict| {
+            self.found
+                .iter()
+                .filter(|row| row.result == verdict)
+                .count()
+        };
         let report = Report {
             passed: count(Verdict::Pass),
             failed: count(Verdict::Fail),

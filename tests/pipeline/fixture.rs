@@ -6,6 +6,7 @@ use cvtrt::compare::compare;
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::parity::{Arithmetic, Quantity, Subject};
 use cvtrt::pipeline::{Graphs, LlmStage, LoadedGraph, OpenError, Synthesizer};
+use cvtrt::reading::Listener;
 use cvtrt::tensor::{Placement, Shape, TensorView};
 use cvtrt::testkit::backend_or_skip;
 use std::collections::BTreeMap;
@@ -27,15 +28,19 @@ const OPTIONS: LoadOptions = LoadOptions {
     device: 0,
 };
 
+/// The bundle in the tree.
+pub(crate) fn tiny_bundle() -> Bundle {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
+    Bundle::open(&folder).expect("the bundle in the tree is sound")
+}
+
 impl Fixture {
     /// CosyVoice2 at reduced width on `ort-cpu`; a skip, which is heard, where ONNX Runtime is not here.
     pub(crate) fn cosyvoice2(test: &str) -> Option<Self> {
         let backend = backend_or_skip(BackendId::OrtCpu, test)?;
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
-        let bundle = Bundle::open(&folder).expect("the bundle in the tree is sound");
-        let stand_ins = [GraphId::SpeechTokenizer, GraphId::Campplus];
-        let driven = bundle.graphs().filter(|graph| !stand_ins.contains(graph));
-        let graphs = driven
+        let bundle = tiny_bundle();
+        let graphs = bundle
+            .graphs()
             .map(|graph| {
                 let file = bundle.graph_file(graph).expect("a listed graph");
                 let compiled = backend
@@ -81,6 +86,10 @@ impl Fixture {
             precisions: &FP32,
             lane: &self.lane,
         }
+    }
+
+    pub(crate) fn listener(&self) -> Result<Listener, OpenError> {
+        Listener::open(&self.bundle, &self.graphs, &self.lane)
     }
 
     pub(crate) fn synthesizer(&self) -> Synthesizer {

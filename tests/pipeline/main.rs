@@ -8,4 +8,5 @@ mod faults;
 mod fixture;
 mod llm;
 mod parity;
+mod prompt;
 mod speaking;
