@@ -37,7 +37,7 @@ pub enum InputError {
         /// The shape given.
         shape: Shape,
         /// Which dimension does not fit.
-        reason: super::SignatureError,
+        reason: Box<super::SignatureError>,
     },
     /// A tensor is no input.
     #[error("`{name}` is no input of the graph, which takes {}", known.join(", "))]
@@ -85,7 +85,7 @@ impl Signature {
                     port: port.to_string(),
                     found,
                     shape,
-                    reason,
+                    reason: Box::new(reason),
                 })?;
         }
         Ok(tensors)
