@@ -234,6 +234,7 @@ impl Executor<'_> {
             data: file.data.clone(),
             backend,
             precision,
+            steps: self.request.bundle.manifest().flow.steps,
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),
             timing_cache: self.request.timing_cache.clone(),

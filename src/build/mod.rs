@@ -7,6 +7,7 @@
 mod cancel;
 mod choose;
 mod error;
+mod evaluate;
 mod execute;
 mod failure;
 mod inputs;

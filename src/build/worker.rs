@@ -134,7 +134,7 @@ fn compile(
     });
     let file = ModelFile::open(&job.model)?;
     refuse_unlisted(job, &file)?;
-    let model = rewrite::rewritten(job.graph, &file, job.precision)?;
+    let model = rewrite::rewritten(job, &file, backends)?;
     let folder = model.external_folder.as_deref();
     let request = CompileRequest {
         graph: job.graph,
@@ -349,6 +349,7 @@ mod tests {
             data: vec![weights],
             backend: BackendId::OrtCpu,
             precision: Precision::Fp32,
+            steps: 10,
             shapes: Vec::new(),
             options: CompileOptions::default(),
             timing_cache: None,

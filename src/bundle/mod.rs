@@ -12,6 +12,7 @@ mod manifest_error;
 mod map;
 mod open;
 mod path;
+mod solver;
 mod stat_cache;
 mod summary;
 mod table;
@@ -32,6 +33,7 @@ pub use manifest::{
 pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
+pub use solver::solver_times;
 pub use stat_cache::{StatCache, StatCacheError};
 pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};
 pub use table::{Table, TableError};

@@ -1,5 +1,6 @@
 use super::*;
 use crate::onnx::builder::{Attribute, GraphBuilder, tensor};
+use crate::onnx::evaluate::NoEvaluator;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::tensor::DType;
 use proptest::prelude::*;
@@ -19,7 +20,8 @@ fn half(islands: &[&str], half_io: &[&str]) -> Half {
 fn rewritten(builder: &GraphBuilder, pass: &Half) -> (Graph, Report) {
     let mut graph = Graph::of(&builder.read());
     let mut report = Report::default();
-    pass.run(&mut graph, &mut report).expect("can be rewritten");
+    pass.run(&mut graph, &NoEvaluator, &mut report)
+        .expect("can be rewritten");
     (graph, report)
 }
 
@@ -187,7 +189,7 @@ fn named_inputs_and_outputs_can_become_half() {
     assert_eq!(declared, Some(DataType::Float16));
 
     let mut graph = Graph::of(&builder.read());
-    let error = half(&[], &["nothing"]).run(&mut graph, &mut Report::default());
+    let error = half(&[], &["nothing"]).run(&mut graph, &NoEvaluator, &mut Report::default());
     assert!(matches!(error, Err(OnnxError::Parameter { ref name, .. }) if name == "nothing"));
 }
 
@@ -204,7 +206,7 @@ fn constants_beyond_half_are_refused_by_name() {
         .output("y", DType::F32, &["2"]);
     let mut graph = Graph::of(&builder.read());
     let error = half(&["Mul"], &[])
-        .run(&mut graph, &mut Report::default())
+        .run(&mut graph, &NoEvaluator, &mut Report::default())
         .expect_err("mask does not fit");
     let OnnxError::Saturates { tensors, .. } = &error else {
         panic!("{error:?}");
@@ -225,7 +227,10 @@ fn constants_beyond_half_are_refused_by_name() {
         to: HalfType::Bf16,
         ..half(&[], &[])
     };
-    assert!(bf16.run(&mut graph, &mut Report::default()).is_ok());
+    assert!(
+        bf16.run(&mut graph, &NoEvaluator, &mut Report::default())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -236,7 +241,11 @@ fn a_mistyped_island_is_refused() {
         .output("y", DType::F32, &["2"]);
     let mut pass = half(&[], &[]);
     pass.islands.nodes.insert("/z".to_owned());
-    let error = pass.run(&mut Graph::of(&builder.read()), &mut Report::default());
+    let error = pass.run(
+        &mut Graph::of(&builder.read()),
+        &NoEvaluator,
+        &mut Report::default(),
+    );
     assert!(matches!(error, Err(OnnxError::Parameter { ref name, .. }) if name == "/z"));
     pass.islands.nodes = BTreeSet::from(["/y".to_owned()]);
     let (graph, _) = rewritten(&builder, &pass);
@@ -391,7 +400,7 @@ proptest! {
         let builder = random_graph(&steps, &outputs);
         let pass = Half { to, ..half(&islands, &[]) };
         let mut graph = Graph::of(&builder.read());
-        pass.run(&mut graph, &mut Report::default()).expect("can be rewritten");
+        pass.run(&mut graph, &NoEvaluator, &mut Report::default()).expect("can be rewritten");
 
         prop_assert_eq!(io(graph.proto()), io(builder.model().graph.as_ref().expect("built")));
         let index = graph.index().expect("no dangling edge, in order");
@@ -415,7 +424,7 @@ proptest! {
 
         let once = graph.model().clone();
         let mut report = Report::default();
-        pass.run(&mut graph, &mut report).expect("its own result");
+        pass.run(&mut graph, &NoEvaluator, &mut report).expect("its own result");
         prop_assert_eq!(graph.model(), &once);
         prop_assert_eq!(report.converted_constants, 0);
     }
