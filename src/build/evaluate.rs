@@ -7,9 +7,9 @@ use crate::tensor::{Placement, Tensor};
 use std::path::Path;
 use std::thread;
 
-/// Evaluates in FP32 on the backend that is the reference for all others.
-#[derive(Debug)]
-pub(super) struct OnProcessor<'a>(pub(super) &'a Backends);
+/// Evaluates on `ort-cpu`, the reference for all other backends.
+#[derive(Debug, Clone, Copy)]
+pub struct OnProcessor<'a>(pub &'a Backends);
 
 impl Evaluator for OnProcessor<'_> {
     fn evaluate(

@@ -25,6 +25,7 @@ mod tests;
 pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
+pub use evaluate::OnProcessor;
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};

@@ -9,6 +9,8 @@ use crate::onnx::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::onnx::types::{element_type, is_float};
 use std::collections::HashSet;
 
+const CONTRACTIONS: &[&str] = &["Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"];
+
 /// Nodes that compute in FP32: those that see nothing but whole numbers and constants, and those that see nothing but
 /// FP32 inputs and constants and end in no floating-point number.
 pub(super) fn found(plan: &Plan, graph: &GraphProto) -> Vec<usize> {
@@ -36,7 +38,8 @@ fn from_integers(plan: &Plan, graph: &GraphProto) -> Vec<usize> {
             });
             all && some_exact
         };
-        if stays {
+        // A product with weights is a position no more.
+        if stays && !CONTRACTIONS.contains(&node.op_type()) {
             exact.extend(node.output.iter().map(String::as_str));
             found.push(position);
         }
@@ -68,43 +71,60 @@ fn to_integers(plan: &Plan, graph: &GraphProto) -> Vec<usize> {
         .filter(|input| plan.declared(input.name(), element_type(input)) == Some(DataType::Float));
     let mut at_rest = constants(plan, graph);
     at_rest.extend(inputs.map(ValueInfoProto::name));
-    let mut exact = at_rest.clone();
-    let mut seen: HashSet<usize> = HashSet::new();
-    for (position, node) in in_half(plan, graph) {
+    let all: Vec<usize> = in_half(plan, graph).map(|(position, _)| position).collect();
+    let mut found = fed_in_full(plan, graph, &at_rest, &all);
+    loop {
+        let ending = ending_in_integers(plan, graph, &found);
+        let fed = fed_in_full(plan, graph, &at_rest, &ending);
+        if fed.len() == found.len() {
+            return found;
+        }
+        found = fed;
+    }
+}
+
+/// Those of `nodes`, which are in order, that read values at rest and results of each other only.
+fn fed_in_full(
+    plan: &Plan,
+    graph: &GraphProto,
+    at_rest: &HashSet<&str>,
+    nodes: &[usize],
+) -> Vec<usize> {
+    let mut computed: HashSet<&str> = HashSet::new();
+    let mut fed = Vec::new();
+    for &position in nodes {
+        let node = &graph.node[position];
         let mut read = read(plan, node).peekable();
-        if read.peek().is_some() && read.all(|value| exact.contains(value)) {
-            exact.extend(node.output.iter().map(String::as_str));
-            seen.insert(position);
+        let is_fed = read.peek().is_some()
+            && read.all(|value| at_rest.contains(value) || computed.contains(value));
+        if is_fed {
+            computed.extend(node.output.iter().map(String::as_str));
+            fed.push(position);
         }
     }
+    fed
+}
+
+/// Those of `nodes` whose floating-point results only others of them read.
+fn ending_in_integers(plan: &Plan, graph: &GraphProto, nodes: &[usize]) -> Vec<usize> {
+    let nodes: HashSet<usize> = nodes.iter().copied().collect();
     let outputs = graph.output.iter().map(ValueInfoProto::name);
-    // Values that some other node reads as a floating-point number.
     let mut wanted: HashSet<&str> = outputs.collect();
-    let mut found = Vec::new();
+    let mut ending = Vec::new();
     for (position, node) in graph.node.iter().enumerate().rev() {
-        let ends_here = seen.contains(&position)
+        let ends = nodes.contains(&position)
             && node
                 .output
                 .iter()
                 .all(|value| !plan.concerns(value) || !wanted.contains(value.as_str()));
-        if ends_here {
-            found.push(position);
+        if ends {
+            ending.push(position);
         } else {
             wanted.extend(node.input.iter().map(String::as_str));
         }
     }
-    // What others want in half is not there in FP32.
-    let mut full = at_rest;
-    found.reverse();
-    found.retain(|&position| {
-        let node = &graph.node[position];
-        let all = read(plan, node).all(|value| full.contains(value));
-        if all {
-            full.extend(node.output.iter().map(String::as_str));
-        }
-        all
-    });
-    found
+    ending.reverse();
+    ending
 }
 
 fn in_half<'a>(

@@ -309,6 +309,53 @@ fn movers_between_fp32_nodes_stay_in_fp32() {
     );
 }
 
+#[test]
+fn positions_and_indices_are_not_rounded() {
+    let to_float = [("to", Attribute::Int(1))];
+    let builder = GraphBuilder::new()
+        .input("kpos", DType::I32, &["4"])
+        .input("t", DType::F32, &["4"])
+        .input("x", DType::F32, &["4"])
+        .constant("frequency", &[1], &[0.5f32])
+        .constant("points", &[4], &[0f32, 0.25, 0.5, 0.75])
+        .constant("table", &[4], &[1f32, 2.0, 3.0, 4.0])
+        .node_with("Cast", &["kpos"], &["position"], &to_float)
+        .node("Mul", &["position", "frequency"], &["angle"])
+        .node("Cos", &["angle"], &["cosine"])
+        .node("Mul", &["x", "cosine"], &["rotated"])
+        .node("Sub", &["t", "points"], &["offset"])
+        .node("Abs", &["offset"], &["distance"])
+        .node("ArgMin", &["distance"], &["row"])
+        .node("Gather", &["table", "row"], &["found"])
+        .node("Add", &["rotated", "found"], &["sum"])
+        .node("Less", &["sum", "points"], &["below"])
+        .node("Where", &["below", "sum", "found"], &["y"])
+        .output("y", DType::F32, &["4"]);
+    let (graph, report) = rewritten(&builder, &half(&[], &[]));
+    assert_eq!(
+        lines(graph.proto()),
+        [
+            "Cast(kpos)->position f32",
+            "Mul(position,frequency)->angle",
+            "Cos(angle)->cosine",
+            "Cast(x)->x__f16 f16",
+            "Cast(cosine)->cosine__f16 f16",
+            "Mul(x__f16,cosine__f16)->rotated",
+            "Sub(t,points)->offset",
+            "Abs(offset)->distance",
+            "ArgMin(distance)->row",
+            "Gather(table,row)->found",
+            "Add(rotated,found)->sum",
+            "Less(sum,points__f16)->below",
+            "Where(below,sum,found)->y__f16",
+            "Cast(y__f16)->y f32",
+        ]
+    );
+    assert_eq!(constant_type(graph.proto(), "frequency"), DataType::Float);
+    assert_eq!(constant_type(graph.proto(), "table"), DataType::Float16);
+    assert_eq!(report.integers_to_half, [] as [&str; 0]);
+}
+
 /// One random node: the operator, and which earlier values it reads.
 type Step = (usize, usize, usize);
 

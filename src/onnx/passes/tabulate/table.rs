@@ -18,7 +18,7 @@ const ROUNDING: f32 = 1e-5;
 /// The runs that make tables and show that each row depends on its own value only: the values in order, and in another
 /// company.
 pub(super) fn inputs(values: &[f32]) -> [Tensor; 2] {
-    let others = values.iter().rev().chain(values.first()).copied();
+    let others = values.iter().rev().chain(values.last()).copied();
     [values.to_vec(), others.collect()].map(|values: Vec<f32>| {
         Tensor::from_elements(Shape::new(&[values.len()]), &values).expect("one row per value")
     })
@@ -33,7 +33,7 @@ impl Table {
             .iter()
             .flat_map(|row| row.iter())
             .fold(0f32, |peak, value| peak.max(value.abs()));
-        let expected = rows.iter().rev().chain(rows.first());
+        let expected = rows.iter().rev().chain(rows.last());
         let is_own = expected.zip(&others).all(|(want, got)| {
             let pairs = want.iter().zip(*got);
             let same = |(want, got): (&f32, &f32)| {
