@@ -2,6 +2,7 @@ use super::*;
 use crate::onnx::builder::{Attribute, GraphBuilder};
 use crate::onnx::evaluate::{EvaluateError, NoEvaluator};
 use crate::onnx::file::ModelFile;
+use crate::onnx::proto::NodeProto;
 use crate::tensor::{Shape, Tensor};
 use prost::bytes::Bytes;
 use std::path::Path;
@@ -156,12 +157,7 @@ fn only_the_part_behind_the_input_is_evaluated() {
     tabulated(&modulated(), &evaluator);
     let bytes = Bytes::from(evaluator.model.take());
     let part = ModelFile::from_bytes("part.onnx", bytes).expect("a model");
-    let names: Vec<&str> = part
-        .graph()
-        .node
-        .iter()
-        .map(|node| node.op_type())
-        .collect();
+    let names: Vec<&str> = part.graph().node.iter().map(NodeProto::op_type).collect();
     assert_eq!(names, ["Unsqueeze", "MatMul", "Sin", "MatMul"]);
     assert_eq!(part.graph().input.len(), 1);
     assert_eq!(part.graph().initializer.len(), 3);
