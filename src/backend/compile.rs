@@ -50,6 +50,18 @@ pub struct EngineReport {
     /// Most host memory the building process ever held, in bytes; `None` where the system does not tell.
     #[serde(default)]
     pub peak_host_bytes: Option<u64>,
+    /// How the model was rewritten before this library saw it; `None` in reports of older versions.
+    #[serde(default)]
+    pub rewriting: Option<Rewriting>,
+}
+
+/// What rewriting a model took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rewriting {
+    /// How long.
+    pub ms: u64,
+    /// Most host memory the process had held when it was done, in bytes, mapped files included.
+    pub peak_host_bytes: Option<u64>,
 }
 
 /// One layer of an engine.
