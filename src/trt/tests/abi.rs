@@ -162,6 +162,7 @@ fn canonical_type(spelled: &str) -> String {
             let name = word.rsplit("::").next().unwrap_or(word);
             match name {
                 "int32_t" => "int",
+                "int64_t" => "long",
                 "AsciiChar" => "char",
                 "NetworkDefinitionCreationFlags" | "TacticSources" => "unsigned int",
                 "Dims32" | "Dims64" => "Dims",
