@@ -30,6 +30,8 @@ pub struct CompileRequest<'a> {
     pub model: Model<'a>,
     /// The precision the model was rewritten to.
     pub precision: Precision,
+    /// Nodes of the model that compute in FP32 although the rest is half, for a library that does not read it from them.
+    pub fp32_nodes: &'a [String],
     /// Shape ranges; at least one where any input is dynamic.
     pub shapes: &'a [OptProfile],
     /// Settings that change the engine.

@@ -161,6 +161,7 @@ fn compile(
             }
         },
         precision: job.precision,
+        fp32_nodes: &model.report.fp32_nodes,
         shapes: &opt_profiles(job, &model.signature)?,
         options: &job.options,
         timing_cache: job.timing_cache.as_deref(),

@@ -69,6 +69,10 @@ pub struct Report {
     pub flushed: BTreeMap<String, u64>,
     /// Nodes that keep the types they were exported with because their operator is unknown or has no half form.
     pub kept_nodes: Vec<String>,
+    /// Nodes with names that compute in FP32 inside a half-precision graph: the islands, and what only moves elements
+    /// between them.
+    #[serde(default)]
+    pub fp32_nodes: Vec<String>,
 }
 
 /// How to rewrite a graph.

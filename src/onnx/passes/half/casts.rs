@@ -198,6 +198,7 @@ fn note(plan: &Plan, node: &NodeProto, position: usize, mode: Mode, report: &mut
         {
             report.kept_nodes.push(node_label(node, position));
         }
+        Mode::Full if !node.name().is_empty() => report.fp32_nodes.push(node.name().to_owned()),
         _ => {}
     }
 }
