@@ -228,7 +228,7 @@ impl<'a> Planner<'a> {
         let inputs = KeyInputs {
             graph,
             model,
-            recipe: rewrite::recipe(graph, precision),
+            recipe: rewrite::recipe(graph, backend, precision),
             precision,
             shapes: if takes_any_shape(backend) {
                 Vec::new()

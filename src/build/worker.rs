@@ -134,7 +134,7 @@ fn compile(
     });
     let file = ModelFile::open(&job.model)?;
     refuse_unlisted(job, &file)?;
-    let model = rewrite::rewritten(job.graph, &file, job.precision)?;
+    let model = rewrite::rewritten(job.graph, job.backend, &file, job.precision)?;
     let folder = model.external_folder.as_deref();
     let request = CompileRequest {
         graph: job.graph,

@@ -3,10 +3,12 @@
 mod dead_code;
 mod half;
 mod recipe;
+mod snake;
 
 pub use dead_code::DeadCode;
 pub use half::{Half, HalfType, Islands};
 pub use recipe::{Recipe, RecipeStep};
+pub use snake::FusedSnake;
 
 use super::error::OnnxError;
 use super::file::{MAX_MODEL_BYTES, ModelFile};
@@ -47,6 +49,9 @@ pub struct Report {
     pub removed_nodes: usize,
     /// Constants that nothing needed.
     pub removed_constants: usize,
+    /// Nodes that became part of an operator of our own.
+    #[serde(default)]
+    pub fused_nodes: usize,
     /// Constants stored in the half type.
     pub converted_constants: usize,
     /// Conversions in the rewritten graph that change only the floating-point type.
@@ -62,6 +67,8 @@ pub struct Report {
 /// How to rewrite a graph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rewrite {
+    /// Whether Snake activations become one operator where the precision is FP32; the backend must compute it.
+    pub fused_snake: bool,
     /// What stays in FP32 where the rest becomes half.
     pub islands: Islands,
     /// FP32 inputs and outputs that become half as well, such as those of a KV cache.
@@ -117,6 +124,7 @@ impl fmt::Debug for RewrittenOnnx {
 /// The passes that bring a graph to a precision, in order.
 pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
     let to = match precision {
+        Precision::Fp32 if rewrite.fused_snake => return vec![Box::new(FusedSnake)],
         Precision::Fp32 => return Vec::new(),
         Precision::Fp16 => HalfType::F16,
         Precision::Bf16 => HalfType::Bf16,
