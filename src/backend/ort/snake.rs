@@ -82,18 +82,24 @@ impl Kernel for SnakeKernel {
 
 fn fill(input: &[f32], output: &mut [f32]) {
     for (input, output) in input.chunks(BLOCK).zip(output.chunks_mut(BLOCK)) {
-        let of = if input.iter().all(|x| x.abs() <= EXACT) {
-            small
+        // Two loops, each with its formula inlined: the first becomes vector code.
+        // Without an early exit, so that the test is vector code as well.
+        let all_small = input
+            .iter()
+            .fold(true, |small, x| small & (x.abs() <= EXACT));
+        if all_small {
+            output
+                .iter_mut()
+                .zip(input)
+                .for_each(|(y, &x)| *y = small(x));
         } else {
-            any
-        };
-        for (y, x) in output.iter_mut().zip(input) {
-            *y = of(*x);
+            output.iter_mut().zip(input).for_each(|(y, &x)| *y = any(x));
         }
     }
 }
 
 /// For `|x|` up to [`EXACT`], without a branch, so that the compiler makes vectors of it.
+#[inline(always)]
 fn small(x: f32) -> f32 {
     let turns = (x * FRAC_1_PI + ROUND) - ROUND;
     let rest = PI_PARTS.iter().fold(x, |rest, part| rest - turns * part);
@@ -118,8 +124,8 @@ mod tests {
 
     #[test]
     fn it_is_the_sine_of_the_standard_library() {
-        let inputs: Vec<f32> = (-400_000..400_000i16.into())
-            .map(|step: i32| step as f32 * 0.02)
+        let inputs: Vec<f32> = (-25_000..25_000i16)
+            .map(|step| f32::from(step) * 0.33)
             .chain([EXACT, -EXACT, 1e9, -1e9, f32::MIN_POSITIVE, 0.0, -0.0])
             .collect();
         let mut outputs = vec![0.0; inputs.len()];
