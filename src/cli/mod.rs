@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod global;
 mod inspect;
+mod listen;
 mod model;
 mod printer;
 mod progress;
@@ -17,6 +18,8 @@ mod progress;
 mod serve;
 mod setup;
 mod synth;
+mod values;
+mod voices;
 #[cfg(feature = "serve")]
 mod warmup;
 mod worker;
@@ -56,6 +59,8 @@ enum Command {
     Engines(engines::Args),
     /// Text to an audio file
     Synth(Box<synth::Args>),
+    /// List, keep and remove voices of a bundle
+    Voices(Box<voices::Args>),
     /// Answer requests for speech over HTTP
     #[cfg(feature = "serve")]
     Serve(Box<serve::Args>),
@@ -97,7 +102,7 @@ enum Parsed {
 
 fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
     let context = context::Origin::here()?;
-    let command = context.apply(Cli::command())?;
+    let command = context.apply(Cli::command(), arguments)?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return said(&error, json),
@@ -144,6 +149,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
+        Command::Voices(args) => voices::run(args, context),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]
@@ -163,6 +169,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
-        crate::config::with_variables(Cli::command()).debug_assert();
+        let command = crate::config::with_sources(Cli::command(), &[], None);
+        command.expect("no file").debug_assert();
     }
 }
