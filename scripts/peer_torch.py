@@ -46,7 +46,8 @@ def main() -> None:
     rows = []
     for graph in loaded(options.model_dir):
         rows.append({"graph": graph.id, "sizes": SIZES[graph.id]} | measured(graph, options.device, options.runs))
-    print(json.dumps({"peer": f"torch {torch.__version__}", "machine": machine(options.device), "graphs": rows}, indent=2))
+    report = {"peer": f"torch {torch.__version__}", "machine": machine(options.device), "graphs": rows}
+    print(json.dumps(report, indent=2))
 
 
 class Peer:
@@ -70,7 +71,8 @@ class Peer:
         took = {name: timed(run) for name, run in self.calls.items() if name not in ("decode", "flow_estimator")}
         decode = timed(self.calls["decode"], DECODE_STEPS) / DECODE_STEPS
         flow = timed(self.calls["flow_estimator"], EULER_STEPS)
-        every, last = (timed(lambda rows=rows: F.linear(rows, self.text_head)) for rows in (self.hidden, self.hidden[:, :1]))
+        every = timed(lambda: F.linear(self.hidden, self.text_head))
+        last = timed(lambda: F.linear(self.hidden[:, :1], self.text_head))
         return {
             "prefill": took["prefill"],
             "prefill with text head": took["prefill"] + every,

@@ -66,7 +66,7 @@ class Conv1d(nn.Module):
         self.pads, self.stride, self.dilation = pads, stride, dilation
 
     def forward(self, x: Tensor, inputs: Tensor | None = None, outputs: Tensor | None = None) -> Tensor:
-        """Of `x` times `inputs`, and the result times `outputs`: factors per channel that become part of the weights."""
+        """Of `x` times `inputs`, and the result times `outputs`: factors per channel, folded into the weights."""
         weight, bias = self.weight, self.bias
         if inputs is not None:
             weight = weight * inputs[:, None]

@@ -55,7 +55,7 @@ impl Operator for Snake {
         [OperatorOutput::required(TensorElementType::Float32)]
     }
 
-    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> ort::Result<SnakeKernel> {
+    fn create_kernel(&self, _: &KernelContext<'_>) -> ort::Result<SnakeKernel> {
         Ok(SnakeKernel)
     }
 }
@@ -99,7 +99,6 @@ fn fill(input: &[f32], output: &mut [f32]) {
 }
 
 /// For `|x|` up to [`EXACT`], without a branch, so that the compiler makes vectors of it.
-#[inline(always)]
 fn small(x: f32) -> f32 {
     let turns = (x * FRAC_1_PI + ROUND) - ROUND;
     let rest = PI_PARTS.iter().fold(x, |rest, part| rest - turns * part);

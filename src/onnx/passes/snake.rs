@@ -5,7 +5,7 @@ use crate::ids::operator::{DOMAIN, SNAKE};
 use crate::onnx::error::OnnxError;
 use crate::onnx::graph::Graph;
 use crate::onnx::index::Index;
-use crate::onnx::proto::{GraphProto, NodeProto, OperatorSetIdProto};
+use crate::onnx::proto::{GraphProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
 use std::collections::{BTreeMap, HashSet};
 
 /// Replaces `x + sin(x) * sin(x)`, three nodes, by one operator of our own, for backends that compute it.
@@ -67,7 +67,7 @@ struct Parts {
 }
 
 fn found(graph: &GraphProto, index: &Index) -> Vec<Parts> {
-    let outputs: HashSet<&str> = graph.output.iter().map(|output| output.name()).collect();
+    let outputs: HashSet<&str> = graph.output.iter().map(ValueInfoProto::name).collect();
     // What nothing else reads, so that it may go.
     let only_reader = |node: &NodeProto| {
         let value = node.output.first()?;
