@@ -11,7 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("elf", &[]),
     ("stat", &[]),
-    ("tensor", &["ids"]),
+    ("tensor", &["hint", "ids"]),
     ("config", &["hint"]),
     ("profile", &["hint", "ids", "tensor", "yaml"]),
     ("cuda", &["profile"]),
@@ -38,6 +38,12 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["backend", "bundle", "frontend", "hint", "ids", "pipeline"],
     ),
     (
+        "parity",
+        &[
+            "backend", "bundle", "compare", "frontend", "hint", "ids", "pipeline", "tensor",
+        ],
+    ),
+    (
         "deploy",
         &[
             "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",
@@ -60,7 +66,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
-    ("testkit", &["backend", "ids", "tensor"]),
+    ("testkit", &["backend", "ids"]),
     (
         "diagnose",
         &[
