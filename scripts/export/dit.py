@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import DitConfig
-from .flow_encoder import visible_keys
-from .layers import Conv1d, Linear, Sinusoids, declared, masked, mish, reshaped
+from .flow_encoder import visibility_bias
+from .layers import Conv1d, Linear, Sinusoids, declared, mish, reshaped
 
 EPS = 1e-6
 CONDITIONS = 4  # x, cond, mu and the speaker, each as wide as a mel frame
@@ -36,7 +36,7 @@ class DitEstimator(nn.Module):
     def forward(self, x, mask, mu, t, spks, cond, qend, kpos) -> Tensor:
         time = F.silu(self.time_embed(t))
         angles = self.rotary_embed(kpos)
-        visible = visible_keys(qend, kpos)
+        bias = visibility_bias(qend, kpos)
         h = self.input_embed(torch.cat([x, cond, mu, spks[:, :, None].expand_as(x)], dim=1).transpose(1, 2))
         for block in self.transformer_blocks:
             h = block(h, time, angles, visible)
@@ -151,7 +151,7 @@ class _Attention(nn.Module):
         )
         query = self._heads(torch.cat([*_rotated(first_q, second_q, angles), rest_q], dim=-1)).transpose(1, 2)
         key = self._heads(torch.cat([*_rotated(first_k, second_k, angles), rest_k], dim=-1)).permute(0, 2, 3, 1)
-        weights = torch.softmax(masked(torch.matmul(query, key), visible), dim=-1)
+        weights = torch.softmax(torch.matmul(query, key) + bias, dim=-1)
         mixed = torch.matmul(weights, self._heads(value).transpose(1, 2)).transpose(1, 2)
         return self.to_out[0](reshaped(mixed, 0, 0, -1))
 
