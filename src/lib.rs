@@ -13,10 +13,12 @@ pub mod config;
 pub mod cuda;
 pub mod deploy;
 pub mod diagnose;
+pub mod elf;
 pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod parity;
 pub mod pipeline;
 pub mod profile;
 pub mod reading;
@@ -25,6 +27,7 @@ pub mod scheduler;
 #[cfg(feature = "serve")]
 pub mod server;
 pub mod setup;
+pub mod stat;
 pub mod telemetry;
 pub mod tensor;
 #[cfg(feature = "testkit")]

@@ -9,19 +9,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("yaml", &["hint"]),
     ("telemetry", &[]),
-    ("tensor", &["ids"]),
+    ("elf", &[]),
+    ("stat", &[]),
+    ("tensor", &["hint", "ids"]),
     ("config", &["hint"]),
     ("profile", &["hint", "ids", "tensor", "yaml"]),
     ("cuda", &["profile"]),
     ("onnx", &["hint", "ids", "tensor"]),
-    ("bundle", &["hint", "ids", "tensor", "yaml"]),
-    ("trt", &["cuda", "hint", "profile", "tensor"]),
+    ("bundle", &["hint", "ids", "stat", "tensor", "yaml"]),
+    ("trt", &["cuda", "elf", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["tensor"]),
-    ("cache", &["hint", "ids", "profile"]),
+    ("cache", &["hint", "ids", "profile", "stat"]),
     (
         "backend",
-        &["cuda", "hint", "ids", "profile", "tensor", "trt"],
+        &["cuda", "elf", "hint", "ids", "profile", "tensor", "trt"],
     ),
     (
         "build",
@@ -34,6 +36,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "reading",
         &["backend", "bundle", "frontend", "hint", "ids", "pipeline"],
+    ),
+    (
+        "parity",
+        &[
+            "backend", "bundle", "compare", "frontend", "hint", "ids", "pipeline", "tensor",
+        ],
     ),
     (
         "deploy",
@@ -60,7 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
-    ("testkit", &["backend", "ids", "tensor"]),
+    ("testkit", &["backend", "ids"]),
     (
         "diagnose",
         &[

@@ -35,17 +35,18 @@ impl Vocabulary {
     }
 }
 
-/// One tensor per input of `signature`, the same for the same `seed`.
+/// One tensor per input of `signature`, the same for the same `seed`; a graph without an id has no rules of its own.
 ///
 /// # Errors
 /// [`SignatureError`] when `sizes` lacks an axis of an input.
 pub fn random_inputs(
-    graph: GraphId,
+    graph: impl Into<Option<GraphId>>,
     signature: &Signature,
     sizes: &AxisSizes,
     vocabulary: Vocabulary,
     seed: u64,
 ) -> Result<Vec<Tensor>, SignatureError> {
+    let graph = graph.into();
     let mut random = fastrand::Rng::with_seed(seed);
     let axis = |axis| sizes.get(&axis).copied().unwrap_or(0);
     let rules = Rules {
@@ -71,7 +72,7 @@ pub fn output_tensors(
     signature: &Signature,
     sizes: &AxisSizes,
 ) -> Vec<Option<Tensor>> {
-    let known = |port| Some((port, shape_of(graph, port, sizes).ok()?));
+    let known = |port| Some((port, shape_of(Some(graph), port, sizes).ok()?));
     let ports = signature.outputs.iter().map(known);
     ports
         .map(|known| known.map(|(port, shape)| Tensor::zeros(port.dtype, shape)))
@@ -93,8 +94,12 @@ pub fn output_slots(tensors: &mut [Option<Tensor>]) -> Vec<OutputSlot<'_>> {
 ///
 /// # Errors
 /// [`SignatureError`] when `sizes` lacks one of its axes.
-fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, SignatureError> {
-    let foreign = matches!(graph, GraphId::Campplus | GraphId::SpeechTokenizer);
+fn shape_of(
+    graph: Option<GraphId>,
+    port: &Port,
+    sizes: &AxisSizes,
+) -> Result<Shape, SignatureError> {
+    let foreign = matches!(graph, Some(GraphId::Campplus | GraphId::SpeechTokenizer));
     if !foreign {
         return port.shape(sizes);
     }
@@ -115,7 +120,7 @@ fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, Sig
 }
 
 struct Rules {
-    graph: GraphId,
+    graph: Option<GraphId>,
     vocabulary: Vocabulary,
     /// Rows of the KV cache that are real; the others are masked.
     past_rows: usize,
@@ -157,7 +162,7 @@ impl Rules {
             // Natural logarithms of magnitudes, from silence to loud.
             "mel" => random.f32() * 10.0 - 8.0,
             "source_pad" => random.f32() * 0.2 - 0.1,
-            _ if self.graph == GraphId::SpeechTokenizer => random.f32() * 2.0 - 1.0,
+            _ if self.graph == Some(GraphId::SpeechTokenizer) => random.f32() * 2.0 - 1.0,
             _ => normal(random),
         }
     }
@@ -168,12 +173,12 @@ impl Rules {
             "position_ids" => (self.past_rows + column).min(self.vocabulary.positions.max(1) - 1),
             "kpos" => column,
             "qend" => row,
-            "token" if self.graph == GraphId::TextEncoder => {
+            "token" if self.graph == Some(GraphId::TextEncoder) => {
                 random.usize(..self.vocabulary.text.max(1))
             }
             "token" | "context" => random.usize(..self.vocabulary.speech.max(1)),
             "last_index" => self.last_new,
-            _ if self.graph == GraphId::SpeechTokenizer => self.features,
+            _ if self.graph == Some(GraphId::SpeechTokenizer) => self.features,
             _ => 0,
         }
     }

@@ -16,6 +16,7 @@ mod process;
 mod progress;
 mod rewrite;
 mod verify;
+mod weights;
 pub mod worker;
 
 #[cfg(all(test, feature = "testkit"))]
@@ -27,6 +28,9 @@ pub use error::BuildError;
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
-pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan, preview};
+pub use plan::{
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, axis_limits, here, plan, preview,
+};
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
+pub use weights::{WeightsError, check_weights};

@@ -191,7 +191,7 @@ impl<'a> Planner<'a> {
         Self {
             request,
             probes: Probes::new(request.backends),
-            limits: limits_of(request.bundle),
+            limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
         }
     }
@@ -352,7 +352,8 @@ fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>)
     }
 }
 
-fn limits_of(bundle: &Bundle) -> AxisLimits {
+/// The largest sizes that a bundle's graphs take.
+pub fn axis_limits(bundle: &Bundle) -> AxisLimits {
     let manifest = bundle.manifest();
     let positions = manifest.llm.max_positions;
     let mut limits = AxisLimits::from([

@@ -13,6 +13,7 @@ mod manifest_error;
 mod map;
 mod open;
 mod path;
+mod source;
 mod stat_cache;
 mod summary;
 mod table;
@@ -34,6 +35,7 @@ pub use manifest::{
 pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
+pub use source::checkpoint_digest;
 pub use stat_cache::{StatCache, StatCacheError};
 pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};
 pub use table::{Table, TableError};

@@ -26,7 +26,14 @@ pub(super) const SPEAKING: [GraphId; 5] = [
 pub(super) struct LoadFlags {
     /// Force every graph to one backend and precision
     #[arg(long, value_name = "TIER")]
-    tier: Option<Tier>,
+    pub(super) tier: Option<Tier>,
+    #[command(flatten)]
+    pub(super) machine: MachineFlags,
+}
+
+/// Flags that say which shapes are planned for, and what of the machine is used.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct MachineFlags {
     /// Profile: a file, or a name
     #[arg(long, value_name = "FILE")]
     profile: Option<String>,
@@ -39,17 +46,6 @@ pub(super) struct LoadFlags {
 }
 
 impl LoadFlags {
-    /// The backend and precision that are forced.
-    pub(super) fn tier(&self) -> Option<Tier> {
-        self.tier
-    }
-
-    /// The profile they name, or the one for this machine and the tier.
-    pub(super) fn profile(&self, context: &Context) -> Result<Profile, Failure> {
-        let backend = self.tier.map(|tier| tier.backend);
-        profile(self.profile.as_deref(), backend, None, context)
-    }
-
     /// The same flags for graphs that no tier is forced on.
     pub(super) fn without_tier(&self) -> Self {
         Self {
@@ -66,7 +62,8 @@ pub(super) fn deployment(
     flags: &LoadFlags,
     context: &Context,
 ) -> Result<Deployment, Failure> {
-    deployment_by(&flags.profile(context)?, bundle, graphs, flags, context)
+    let profile = flags.machine.profile(flags.tier, context)?;
+    deployment_by(&profile, bundle, graphs, flags, context)
 }
 
 /// Loads graphs of a bundle by a profile, else as the flags say.
@@ -77,16 +74,7 @@ pub(super) fn deployment_by(
     flags: &LoadFlags,
     context: &Context,
 ) -> Result<Deployment, Failure> {
-    let LoadFlags {
-        tier,
-        profile: _,
-        threads,
-        device,
-    } = flags;
-    let threads = threads
-        .map(usize::from)
-        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-        .unwrap_or(1);
+    let LoadFlags { tier, machine } = flags;
     let request = DeployRequest {
         bundle,
         profile,
@@ -94,15 +82,37 @@ pub(super) fn deployment_by(
         store: &store(context),
         graphs,
         tier: *tier,
-        options: &LoadOptions {
-            threads,
-            device: *device,
-        },
+        options: &machine.options(),
     };
     let mut digests = digests(context);
     let deployment = deploy(&request, &mut digests)?;
     keep_digests(&mut digests);
     Ok(deployment)
+}
+
+impl MachineFlags {
+    /// The profile, or the one for this machine and tier.
+    pub(super) fn profile(
+        &self,
+        tier: Option<Tier>,
+        context: &Context,
+    ) -> Result<Profile, Failure> {
+        let backend = tier.map(|tier| tier.backend);
+        profile(self.profile.as_deref(), backend, None, context)
+    }
+
+    /// How graphs are loaded.
+    pub(super) fn options(&self) -> LoadOptions {
+        let threads = self
+            .threads
+            .map(usize::from)
+            .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+            .unwrap_or(1);
+        LoadOptions {
+            threads,
+            device: self.device,
+        }
+    }
 }
 
 /// The bundle a flag names, or the one that is used without a name.

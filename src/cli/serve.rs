@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
+use super::values::positive;
 use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::{Deployment, Floor};
@@ -43,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 9234)]
     port: u16,
     /// Requests per model that wait or are being spoken; more are answered with 429
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = positive::<NonZeroUsize>)]
     limit_concurrency: NonZeroUsize,
     /// Connections the system keeps until they are accepted
     #[arg(long, value_name = "N", default_value_t = 2048)]
@@ -158,7 +159,7 @@ fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Mo
 }
 
 fn profile(args: &Args, context: &Context) -> Result<Profile, Failure> {
-    let profile = args.load.profile(context)?;
+    let profile = args.load.machine.profile(args.load.tier, context)?;
     Ok(if args.fallback {
         profile.falling_back()
     } else {
@@ -168,7 +169,7 @@ fn profile(args: &Args, context: &Context) -> Result<Profile, Failure> {
 
 /// A forced tier is its own floor: it is served or nothing is.
 fn default_floor(args: &Args, profile: &Profile) -> Option<Floor> {
-    match args.load.tier() {
+    match args.load.tier {
         Some(_) => None,
         None => Floor::of(profile),
     }

@@ -8,6 +8,7 @@ use super::failure::{Exit, Failure};
 use super::listen::{self, Ear};
 use super::model;
 use super::printer;
+use super::values::positive;
 use crate::backend::Lane;
 use crate::frontend::text::{TextFrontend, text_from_bytes};
 use crate::ids::Mode;
@@ -66,7 +67,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Ends each sentence after this many speech tokens
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     max_tokens: Option<NonZeroUsize>,
     #[command(flatten)]
     load: model::LoadFlags,
@@ -149,7 +150,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let report = Report::new(&args.output, said, spoken, times);
     if is_stdout(&args.output) {
-        printer::say(text_of(&report));
+        if !context.quiet() {
+            printer::say(text_of(&report));
+        }
         return Ok(Exit::Done);
     }
     context.printer().result(&report, text_of)?;

@@ -219,6 +219,7 @@ impl Hint for SpeechError {
             Self::TooManyTokens { .. } => {
                 Some("use a shorter recording, or a shorter prompt".into())
             }
+            Self::NoSpeech => Some("another --seed may speak; otherwise say more words".into()),
             Self::Logits { graph, .. } | Self::NotFinite { graph } => {
                 Some(format!("cvtrt build --graphs {graph} without --fp16 or --bf16").into())
             }

@@ -1,6 +1,7 @@
 //! What Prometheus reads.
 
 use super::model::Model;
+use crate::pipeline::End;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -23,6 +24,8 @@ pub(super) struct Metrics {
     first_audio: Family<OfModel, Histogram>,
     audio: Family<OfModel, Counter<f64, AtomicU64>>,
     rtf: Family<OfModel, Histogram>,
+    segments: Family<Ended, Counter>,
+    loops: Family<OfModel, Counter>,
     running: Family<OfModel, Gauge>,
     waiting: Family<OfModel, Gauge>,
     places: Family<OfModel, Gauge>,
@@ -56,6 +59,12 @@ struct OfGraph {
     fallback: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    model: String,
+    end: &'static str,
+}
+
 /// Around what a listener notices: a tenth of a second, and whole seconds.
 const SECONDS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
@@ -83,6 +92,16 @@ impl Metrics {
             ),
             audio: summed(new, "audio", "Speech made"),
             rtf: related(new, "real_time_factor", "Time of a lane per time of speech"),
+            segments: counted(
+                new,
+                "speech_segments",
+                "Segments spoken, by what ended them",
+            ),
+            loops: counted(
+                new,
+                "speech_loops_broken",
+                "Loops of speech tokens that models were led out of",
+            ),
             running: counted(new, "requests_running", "Requests being spoken"),
             waiting: counted(new, "requests_waiting", "Requests in the queue"),
             places: counted(new, "requests_limit", "Both at most"),
@@ -116,6 +135,21 @@ impl Metrics {
         let model = of(model);
         self.audio.get_or_create(&model).inc_by(seconds);
         self.rtf.get_or_create(&model).observe(rtf);
+    }
+
+    /// A segment was spoken.
+    pub(super) fn segment(&self, model: &str, end: End, loops_broken: usize) {
+        let end = match end {
+            End::Stop(_) => "stop",
+            End::MaxTokens => "max_tokens",
+            End::Loop => "loop",
+            End::Given => "given",
+        };
+        let loops_broken = u64::try_from(loops_broken).unwrap_or(u64::MAX);
+        let model = of(model);
+        self.loops.get_or_create(&model).inc_by(loops_broken);
+        let OfModel { model } = model;
+        self.segments.get_or_create(&Ended { model, end }).inc();
     }
 
     /// Everything, in the `OpenMetrics` text format.

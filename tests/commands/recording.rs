@@ -18,6 +18,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 }
 
 /// A WAV file of a vowel-like sound at a pitch of 140 Hz; silent at level 0.
+#[expect(clippy::cast_possible_truncation, reason = "samples are f32")]
 pub(crate) fn wav(rate_hz: u32, samples: u32, level: f32) -> Vec<u8> {
     let sample = |index: u32| {
         let phase = f64::from(index) / f64::from(rate_hz) * 140.0 * std::f64::consts::TAU;

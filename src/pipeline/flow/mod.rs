@@ -111,6 +111,11 @@ impl FlowStage {
         self.times.len() - 1
     }
 
+    /// Solver times, one more than there are steps.
+    pub fn times(&self) -> &[f32] {
+        &self.times
+    }
+
     /// Tokens a call can have, the prompt's included.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens

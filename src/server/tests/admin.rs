@@ -60,6 +60,8 @@ async fn requests_are_counted_by_route_and_never_by_what_clients_make_up() {
         "cvtrt_audio_seconds_total{model=\"cosyvoice2-tiny\"} 0.0",
         "cvtrt_graph_info{model=\"cosyvoice2-tiny\",graph=\"llm\",backend=\"ort-cpu\",precision=\"fp32\",fallback=\"false\"} 1",
         "cvtrt_build_info{version=",
+        "cvtrt_speech_segments_total{model=\"cosyvoice2-tiny\",end=\"max_tokens\"} 1",
+        "cvtrt_speech_loops_broken_total{model=\"cosyvoice2-tiny\"} 2",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
