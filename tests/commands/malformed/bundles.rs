@@ -68,10 +68,10 @@ const EDITS: &[(&str, &str, &str)] = &[
         "x.bin",
     ),
     ("  llm:\n    file", "  lmm:\n    file", "lmm"),
-    ("bytes: 573652", "bytes: 573653", "llm.onnx"),
-    ("bytes: 573652", "bytes: -1", "bytes"),
-    ("d3cfdf9251b87d41c7b", "d3cfdf9251b87d41c7c", "llm.onnx"),
-    ("d3cfdf9251b87d41c7b", "xyz", "SHA-256"),
+    ("bytes: 570256", "bytes: 570257", "llm.onnx"),
+    ("bytes: 570256", "bytes: -1", "bytes"),
+    ("c36b9ad95b2bebaff", "c36b9ad95b2bebafe", "llm.onnx"),
+    ("c36b9ad95b2bebaff", "xyz", "SHA-256"),
 ];
 
 /// Whole contents of `bundle.yaml`.
