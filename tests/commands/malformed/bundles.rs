@@ -68,10 +68,18 @@ const EDITS: &[(&str, &str, &str)] = &[
         "x.bin",
     ),
     ("  llm:\n    file", "  lmm:\n    file", "lmm"),
-    ("bytes: 570256", "bytes: 570257", "llm.onnx"),
-    ("bytes: 570256", "bytes: -1", "bytes"),
-    ("c36b9ad95b2bebaff", "c36b9ad95b2bebafe", "llm.onnx"),
-    ("c36b9ad95b2bebaff", "xyz", "SHA-256"),
+    (
+        "  llm.onnx:\n    bytes: ",
+        "  llm.onnx:\n    bytes: 1",
+        "llm.onnx",
+    ),
+    (
+        "  llm.onnx:\n    bytes: ",
+        "  llm.onnx:\n    bytes: -",
+        "bytes",
+    ),
+    ("c36b9ad95b2bebaff32", "c36b9ad95b2bebaff33", "llm.onnx"),
+    ("c36b9ad95b2bebaff32", "xyz", "SHA-256"),
 ];
 
 /// Whole contents of `bundle.yaml`.
