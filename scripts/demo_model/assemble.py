@@ -1,4 +1,4 @@
-"""Writes the trained parts as an upstream model folder: `assemble.py CORPUS STATES OUT`."""
+"""Writes the trained parts as an upstream model folder: `assemble.py STATES OUT`."""
 
 import argparse
 import shutil
@@ -34,7 +34,6 @@ State = dict[str, Tensor]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path)
     parser.add_argument("states", type=Path)
     parser.add_argument("out", type=Path, help="model folder to write")
     options = parser.parse_args()

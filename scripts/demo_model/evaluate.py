@@ -1,4 +1,4 @@
-"""Measures a bundle against espeak-ng's own renderings: `evaluate.py CORPUS BUNDLE`."""
+"""Measures a bundle against espeak-ng's own renderings: `evaluate.py STATES BUNDLE`."""
 
 import argparse
 import json
@@ -24,7 +24,6 @@ LEAD = TOKEN_SAMPLES  # samples before a word's first token that belong to it st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path)
     parser.add_argument("states", type=Path, help="folder with tokenizer.npz")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -32,7 +31,7 @@ def main() -> None:
     bundle = Bundle(options.bundle)
     weights = dict(np.load(options.states / "tokenizer.npz"))
     alone, prompted = bundle.voice("espeak"), bundle.voice("espeak-prompt")
-    figures = word_test(bundle, weights, alone, prompted) | sentences(bundle, weights, alone, prompted, options.corpus)
+    figures = word_test(bundle, weights, alone, prompted) | sentences(bundle, weights, alone, prompted)
     for name, value in figures.items():
         print(f"{name}: {value}")
     if options.json:
@@ -58,10 +57,9 @@ def word_test(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> d
     return figures
 
 
-def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice, folder: Path) -> dict:
+def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> dict:
     """Words and mel-cepstral distance on sentences that were never trained on, and the speed of this script."""
-    data = corpus.load(folder)
-    texts = [data.texts[index] for index in np.flatnonzero(data.held_out)[:SENTENCES]]
+    texts = corpus.texts(corpus.SEED)[1][:SENTENCES]
     references = [corpus.render(text, seed=2) for text in texts]
     templates = {
         (word, carrier): compare.recognition_features(said[place])

@@ -35,8 +35,9 @@ LONGEST, STEPS_PER_WORD = 12, 40  # words of those at most, and the pace at whic
 SPACED = 0.5  # share of sequences with spaces between utterances; a prompt's text has none behind it
 CAPITAL, FULL_STOP = 0.5, 0.65
 FORMS = (" {}".format, "{}".format, lambda word: f" {word.capitalize()}", str.capitalize)
-# One head learns where in the text the speech is: at every position it is drawn towards the word said next.
-GUIDED_LAYER, GUIDE_WEIGHT = 2, 0.3
+# The first heads of the first layers learn where in the text the speech is: a word of the text is drawn to the word
+# before it, a speech token to the word it is of, and the last token of a word to the word said next.
+GUIDES, GUIDE_WEIGHT = ("before", "now", "next"), 0.2
 NOISY = 0.04  # share of input tokens replaced, so that the model recovers from its own slips
 
 
@@ -58,7 +59,7 @@ class Llm(nn.Module):
             nn.init.normal_(table.weight, std=0.3)
 
     def forward(self, sequences: "Sequences") -> dict[str, Tensor]:
-        """Mean negative log-likelihoods of the marked targets, and of their words in the guided head's attention."""
+        """Mean negative log-likelihoods of the marked targets, and of what the guided heads are drawn to."""
         kinds, ids = sequences.kind[:, :-1, None], sequences.read[:, :-1]
         x = torch.where(kinds == Sequences.MARK, self.marks(ids.clamp(max=1)), self.text_rows(ids))
         speech = self.sound((ids // TURNS).clamp(max=CLUSTERS - 1)) + self.turn(ids % TURNS)
@@ -72,29 +73,43 @@ class Llm(nn.Module):
         total = torch.logaddexp(torch.logsumexp(sound, -1) + torch.logsumexp(turn, -1), end)
         counts = sequences.counts[:, 1:]
 
-        attention = attention.masked_fill(kinds.mT != Sequences.TEXT, -torch.inf).log_softmax(-1)
-        missed = -attention.gather(-1, word.clamp(min=0)[..., None])[..., 0].masked_fill(word < 0, 0)
-        return {
-            "nll": ((total - chosen) * counts).sum() / counts.sum(),
-            "guide": GUIDE_WEIGHT * missed.sum() / (word >= 0).sum().clamp(min=1),
+        said = (sequences.kind[:, 1:] == Sequences.SPEECH) & (word >= 0)
+        known = sequences.word[:, :-1]
+        targets = {
+            "before": (known, sequences.kind[:, :-1] == Sequences.TEXT),
+            "now": (known, said & (sequences.kind[:, :-1] == Sequences.SPEECH)),
+            "next": (word, said & (target % TURNS == 0)),
         }
+        guides = {name: _missed(attention[index], *targets[name]) for index, name in enumerate(GUIDES)}
+        return {"nll": ((total - chosen) * counts).sum() / counts.sum()} | guides
 
     def text_rows(self, ids: Tensor) -> Tensor:
         """A word's forms share what they mean."""
         ids = ids.clamp(max=len(self.words) - 1)
         return self.text(self.words[ids]) + self.form(self.forms[ids])
 
-    def _body(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All positions at once, and the guided head's scores `[B, S, S]`; right padding is behind every query."""
+    def _body(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """All positions at once, and the guided heads' scores `[B, S, S]`; right padding is behind every query."""
         step, length = self.step, x.shape[1]
         cos, sin = step.rotary_cos[None, None, :length], step.rotary_sin[None, None, :length]
-        for index, layer in enumerate(step.layers):
+        guided = []
+        for layer in step.layers:
             mixed, scores = _attended(layer.self_attn, layer.input_layernorm(x), cos, sin)
             x = x + mixed
             x = x + layer.mlp(layer.post_attention_layernorm(x))
-            if index == GUIDED_LAYER:
-                guided = scores()
+            if len(guided) < len(GUIDES):
+                guided.append(scores())
         return step.norm(x), guided
+
+
+def _missed(scores: Tensor, place: Tensor, asked: Tensor) -> Tensor:
+    """Weighted mean negative log-probability of attending to `place`, over the positions that are `asked` and have one."""
+    length = scores.shape[-1]
+    asked = asked & (place >= 0)
+    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    attention = scores.masked_fill(later, -torch.inf).log_softmax(-1)
+    missed = -attention.gather(-1, place.clamp(min=0)[..., None])[..., 0]
+    return GUIDE_WEIGHT * torch.where(asked, missed, 0).sum() / asked.sum().clamp(min=1)
 
 
 def _attended(attention: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
@@ -112,8 +127,8 @@ def _attended(attention: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> tupl
 
 @dataclass(frozen=True)
 class Sequences:
-    """`[B, S]` each: what a position is, its id, the id the model is shown, whether predicting it counts, and where in
-    the sequence the word stands that it says (-1 for none)."""
+    """`[B, S]` each: what a position is, its id, the id the model is shown, whether predicting it counts, and the place
+    of the word that a speech token is of, or that is before a word of the text (-1 for none)."""
 
     MARK, TEXT, SPEECH, END, NOTHING = range(5)
     kind: Tensor
@@ -179,13 +194,13 @@ class Composer:
         before, after = len(written) + 2, len(spoken) + 1
         kinds = [Sequences.MARK, *(Sequences.TEXT,) * len(written), Sequences.MARK, *(Sequences.SPEECH,) * len(spoken)]
         places, begins = 1 + np.flatnonzero(self.forms.is_word[written]), spoken % TURNS == 0
-        said = np.full(len(spoken), -1)
+        place = np.full(len(kinds) + 1, -1)
+        place[places] = [0, *places[:-1]]
         # A stop that looks like a pause would count as a word.
         if begins.sum() == len(places):
-            said = places[np.maximum(np.cumsum(begins) - 1, 0)]
+            place[before:-1] = np.array([-1, *places])[np.cumsum(begins)]
         return np.stack([
-            [*kinds, Sequences.END], [SOS, *written, TASK, *spoken, 0], [*(0,) * before, *(1,) * after],
-            [*(-1,) * before, *said, -1],
+            [*kinds, Sequences.END], [SOS, *written, TASK, *spoken, 0], [*(0,) * before, *(1,) * after], place,
         ], axis=1)
 
     def _utterance(self, longest: int) -> tuple[str, np.ndarray]:
