@@ -14,9 +14,9 @@ CLUSTERS = 256  # sounds the speech tokenizer tells apart
 # all later places and for the silence before the first word.
 TURNS = 15
 SPEECH_VOCAB = CLUSTERS * TURNS
-# A vowel may last longer than its word has turns, so nothing counts as a repetition but a window full of one id. What
-# is said is decided by the text, so the sampler is kept to the likeliest ids.
-TOP_P, TOP_K, REPETITION_WINDOW = 0.6, 5, 10
+# The text decides what is said, so the sampler takes the likeliest id; and nothing is a repetition but a window full of
+# one id, since a vowel may last longer than its word has turns.
+TOP_P, TOP_K, REPETITION_WINDOW = 0.8, 1, 10
 SPEAKER_DIM = 192
 MAX_TOKENS, MAX_POSITIONS = 512, 1024
 
