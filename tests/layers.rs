@@ -9,19 +9,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("yaml", &["hint"]),
     ("telemetry", &[]),
-    ("tensor", &["ids"]),
+    ("elf", &[]),
+    ("stat", &[]),
+    ("tensor", &["hint", "ids"]),
     ("config", &["hint"]),
     ("profile", &["hint", "ids", "tensor", "yaml"]),
     ("cuda", &["profile"]),
     ("onnx", &["hint", "ids", "tensor"]),
-    ("bundle", &["hint", "ids", "tensor", "yaml"]),
-    ("trt", &["cuda", "hint", "profile", "tensor"]),
+    ("bundle", &["hint", "ids", "stat", "tensor", "yaml"]),
+    ("trt", &["cuda", "elf", "hint", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["tensor"]),
-    ("cache", &["hint", "ids", "profile"]),
+    ("cache", &["hint", "ids", "profile", "stat"]),
     (
         "backend",
-        &["cuda", "hint", "ids", "profile", "tensor", "trt"],
+        &["cuda", "elf", "hint", "ids", "profile", "tensor", "trt"],
     ),
     (
         "build",
@@ -32,6 +34,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("frontend", &["bundle", "hint", "ids", "tensor"]),
     ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
+        "reading",
+        &["backend", "bundle", "frontend", "hint", "ids", "pipeline"],
+    ),
+    (
+        "parity",
+        &[
+            "backend", "bundle", "compare", "frontend", "hint", "ids", "pipeline", "tensor",
+        ],
+    ),
+    (
         "deploy",
         &[
             "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",
@@ -39,7 +51,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "scheduler",
-        &["backend", "bundle", "deploy", "hint", "ids", "pipeline"],
+        &[
+            "backend", "bundle", "deploy", "frontend", "hint", "ids", "pipeline", "reading",
+        ],
     ),
     (
         "server",
@@ -50,10 +64,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "hint",
             "ids",
             "pipeline",
+            "reading",
             "scheduler",
         ],
     ),
-    ("testkit", &["backend", "ids", "tensor"]),
+    ("testkit", &["backend", "ids"]),
     (
         "diagnose",
         &[

@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from .config import UnetConfig
 from .flow_encoder import visible_keys
-from .layers import Conv1d, LayerNorm, Linear, masked, mish, reshaped
+from .layers import Conv1d, LayerNorm, Linear, Sinusoids, masked, mish, reshaped
 
 KERNEL = 3
 CAUSAL = (KERNEL - 1, 0)
 EPS = 1e-5
-TIME_SCALE = 1000
 WIDENING = 4  # of the time embedding and of the feed-forward layers, over the width of a level
 
 
@@ -72,16 +71,12 @@ class _TimeMlp(nn.Module):
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
-        half = inputs // 2
-        frequency = torch.exp(-math.log(10000) / (half - 1) * torch.arange(half, dtype=torch.float32))
-        self.register_buffer("frequency", frequency)
+        self.sinusoids = Sinusoids(inputs)
         self.linear_1 = Linear(inputs, width)
         self.linear_2 = Linear(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        angles = (TIME_SCALE * t)[:, None] * self.frequency
-        sinusoids = torch.cat([angles.sin(), angles.cos()], dim=-1)
-        return self.linear_2(F.silu(self.linear_1(sinusoids)))
+        return self.linear_2(F.silu(self.linear_1(self.sinusoids(t))))
 
 
 class _Block(nn.Module):

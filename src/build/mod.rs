@@ -7,6 +7,7 @@
 mod cancel;
 mod choose;
 mod error;
+mod evaluate;
 mod execute;
 mod failure;
 mod inputs;
@@ -16,6 +17,7 @@ mod process;
 mod progress;
 mod rewrite;
 mod verify;
+mod weights;
 pub mod worker;
 
 #[cfg(all(test, feature = "testkit"))]
@@ -24,9 +26,13 @@ mod tests;
 pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
+pub use evaluate::OnProcessor;
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
-pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan, preview};
+pub use plan::{
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, axis_limits, here, plan, preview,
+};
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
+pub use weights::{WeightsError, check_weights};

@@ -67,6 +67,8 @@ pub struct PlannedGraph {
     pub backend: BackendId,
     /// In which precision.
     pub precision: Precision,
+    /// The precision that the request and the profile ask for.
+    pub wanted: Precision,
     /// The engine's key.
     pub key: EngineKey,
     /// Everything the key depends on.
@@ -189,7 +191,7 @@ impl<'a> Planner<'a> {
         Self {
             request,
             probes: Probes::new(request.backends),
-            limits: limits_of(request.bundle),
+            limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
         }
     }
@@ -203,11 +205,11 @@ impl<'a> Planner<'a> {
         let model = request.bundle.graph_file(graph)?.sha256;
         let mut notes = Vec::new();
         let shapes = self.shapes(graph, &mut notes)?;
-        let precision = precision_of(graph, request, &mut notes);
+        let wanted = precision_of(graph, request, &mut notes);
         let chain = chain_of(graph, request, &mut notes);
         let choice = self.probes.choose(&Wish {
             graph,
-            precision,
+            precision: wanted,
             chain: &chain,
             options: &request.options,
             failed,
@@ -228,7 +230,7 @@ impl<'a> Planner<'a> {
         let inputs = KeyInputs {
             graph,
             model,
-            recipe: rewrite::recipe(graph, precision),
+            recipe: rewrite::recipe(graph, precision, request.bundle.manifest().flow.steps),
             precision,
             shapes: if takes_any_shape(backend) {
                 Vec::new()
@@ -244,6 +246,7 @@ impl<'a> Planner<'a> {
             graph,
             backend,
             precision,
+            wanted,
             key: EngineKey::of(&inputs),
             state: self.state_of(&inputs, run.is_ok())?,
             inputs,
@@ -349,7 +352,8 @@ fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>)
     }
 }
 
-fn limits_of(bundle: &Bundle) -> AxisLimits {
+/// The largest sizes that a bundle's graphs take.
+pub fn axis_limits(bundle: &Bundle) -> AxisLimits {
     let manifest = bundle.manifest();
     let positions = manifest.llm.max_positions;
     let mut limits = AxisLimits::from([

@@ -320,6 +320,7 @@ mod tests {
         let job = VerifyJob {
             graph: GraphId::HiftF0,
             model: PathBuf::from("never-read.onnx"),
+            data: Vec::new(),
             backend: BackendId::TensorRtRtx,
             precision: Precision::Fp32,
             tf32: false,
@@ -331,6 +332,7 @@ mod tests {
                 speech: 1,
                 text: 1,
                 positions: 1,
+                steps: 1,
             },
             device: 0,
             engine: PathBuf::from("never-read.plan"),

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod check;
+mod edit;
 mod error;
 mod locate;
 mod manifest;
@@ -12,12 +13,15 @@ mod manifest_error;
 mod map;
 mod open;
 mod path;
+mod solver;
+mod source;
 mod stat_cache;
 mod summary;
 mod table;
 mod tables;
 mod tensor_file;
 mod voice;
+mod whole_file;
 
 #[cfg(test)]
 mod fixture;
@@ -32,9 +36,11 @@ pub use manifest::{
 pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
+pub use solver::solver_times;
+pub use source::checkpoint_digest;
 pub use stat_cache::{StatCache, StatCacheError};
 pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};
 pub use table::{Table, TableError};
 pub use tables::{Speaker, Tables};
 pub use tensor_file::TensorFileError;
-pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError};
+pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError, check_voice_name};

@@ -5,6 +5,7 @@ use super::engine;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
+use super::voices;
 use crate::bundle::{Bundle, BundleSummary};
 use crate::cache::Entry;
 use crate::ids::{BackendId, Precision};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Describe an ONNX file, a bundle, or an engine
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An ONNX file, a bundle's folder or name, or an engine's folder
+    /// An ONNX file, a bundle's folder or name, an engine's folder, or a folder of engines
     #[arg(value_name = "FILE")]
     path: PathBuf,
     /// The precision to look for obstacles in
@@ -38,12 +39,26 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         context.printer().result(&description, onnx_text)?;
         return Ok(Exit::Done);
     }
-    if let Some(entry) = entry_at(&args.path, context)? {
-        let manifest = entry.manifest();
-        context
-            .printer()
-            .result(manifest, |_| engine::text(&entry, &[]))?;
-        return Ok(Exit::Done);
+    match entries_at(&args.path, context)?.as_slice() {
+        [] => {}
+        [entry] => {
+            let manifest = entry.manifest();
+            context
+                .printer()
+                .result(manifest, |_| engine::text(entry, &[]))?;
+            return Ok(Exit::Done);
+        }
+        several => {
+            let manifests: Vec<_> = several.iter().map(Entry::manifest).collect();
+            context.printer().result(&manifests, |_| {
+                let texts: Vec<String> = several
+                    .iter()
+                    .map(|entry| engine::text(entry, &[]))
+                    .collect();
+                texts.join("\n")
+            })?;
+            return Ok(Exit::Done);
+        }
     }
     if args.path.is_file() && !is_manifest(&args.path) {
         let what = format!(
@@ -59,22 +74,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The engine a path leads to: its folder, or a file inside.
-fn entry_at(path: &Path, context: &Context) -> Result<Option<Entry>, Failure> {
+/// The engines a path leads to: one by its folder or a file inside, several by a folder of the cache that holds them.
+fn entries_at(path: &Path, context: &Context) -> Result<Vec<Entry>, Failure> {
     let Ok(path) = path.canonicalize() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
+    let in_cache = context
+        .places()
+        .engines
+        .canonicalize()
+        .is_ok_and(|cache| path.starts_with(cache));
+    if !in_cache {
+        return Ok(Vec::new());
+    }
     let entries = model::store(context).entries()?;
     let leads_to = |entry: &Entry| {
         entry
             .dir()
             .canonicalize()
-            .is_ok_and(|dir| path.starts_with(dir))
+            .is_ok_and(|dir| path.starts_with(&dir) || dir.starts_with(&path))
     };
     Ok(entries
         .into_iter()
         .filter_map(|listed| listed.entry.ok())
-        .find(leads_to))
+        .filter(leads_to)
+        .collect())
 }
 
 fn is_onnx(path: &Path) -> bool {
@@ -146,7 +170,7 @@ fn bundle_text(summary: &BundleSummary) -> String {
     text.push('\n');
     text.push_str(&graphs_table(summary));
     text.push('\n');
-    text.push_str(&voices_table(summary));
+    text.push_str(&voices::table_of(&summary.voices));
     text
 }
 
@@ -169,25 +193,6 @@ fn graphs_table(summary: &BundleSummary) -> String {
             graph.file.to_string(),
             printer::bytes(graph.bytes),
             digest,
-        ]
-    });
-    table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
-}
-
-fn voices_table(summary: &BundleSummary) -> String {
-    let heading = ["voice", "prompt", "transcript"]
-        .map(str::to_owned)
-        .to_vec();
-    let rows = summary.voices.iter().map(|voice| {
-        let prompt = if voice.prompt_tokens == 0 {
-            "none".to_owned()
-        } else {
-            format!("{:.2} s", voice.prompt_seconds)
-        };
-        vec![
-            voice.name.clone(),
-            prompt,
-            voice.transcript.clone().unwrap_or_default(),
         ]
     });
     table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())

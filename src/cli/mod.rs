@@ -1,6 +1,7 @@
 //! The command line: one file per command, arguments' structs, the printer.
 
 mod build;
+mod compare;
 mod completions;
 mod context;
 mod diagnose;
@@ -9,14 +10,22 @@ mod engines;
 mod export;
 mod failure;
 mod global;
+mod graph;
+mod inputs;
 mod inspect;
+mod listen;
 mod model;
+mod parity;
 mod printer;
+mod profiles;
 mod progress;
+mod run;
 #[cfg(feature = "serve")]
 mod serve;
 mod setup;
 mod synth;
+mod values;
+mod voices;
 #[cfg(feature = "serve")]
 mod warmup;
 mod worker;
@@ -56,6 +65,8 @@ enum Command {
     Engines(engines::Args),
     /// Text to an audio file
     Synth(Box<synth::Args>),
+    /// List, keep and remove voices of a bundle
+    Voices(Box<voices::Args>),
     /// Answer requests for speech over HTTP
     #[cfg(feature = "serve")]
     Serve(Box<serve::Args>),
@@ -66,6 +77,14 @@ enum Command {
     Export(export::Args),
     /// Check drivers, libraries, bundles and engines, and name every fix
     Diagnose(diagnose::Args),
+    /// List profiles, show one, or name the one for this machine
+    Profiles(profiles::Args),
+    /// Run one graph on given tensors
+    Run(Box<run::Args>),
+    /// Run one graph on several backends and compare what they give
+    Compare(Box<compare::Args>),
+    /// Replay recorded reference cases and judge every result
+    Parity(parity::Args),
     /// Describe an ONNX file, a bundle, or an engine
     Inspect(inspect::Args),
     /// Compile or verify one graph; started by `build`
@@ -97,7 +116,7 @@ enum Parsed {
 
 fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
     let context = context::Origin::here()?;
-    let command = context.apply(Cli::command())?;
+    let command = context.apply(Cli::command(), arguments)?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return said(&error, json),
@@ -144,10 +163,15 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Build(args) => build::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
+        Command::Voices(args) => voices::run(args, context),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]
         Command::Warmup(args) => warmup::run(args, context),
+        Command::Profiles(args) => profiles::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Compare(args) => compare::run(args, context),
+        Command::Parity(args) => parity::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Diagnose(args) => diagnose::run(args, context),
         Command::Export(args) => export::run(args, context),
@@ -163,6 +187,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
-        crate::config::with_variables(Cli::command()).debug_assert();
+        let command = crate::config::with_sources(Cli::command(), &[], None);
+        command.expect("no file").debug_assert();
     }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone)]
 pub struct Graph {
     file: PathBuf,
+    folder: Option<PathBuf>,
     model: ModelProto,
     external: ExternalData,
 }
@@ -66,6 +67,7 @@ impl Graph {
     pub fn of(file: &ModelFile) -> Self {
         Self {
             file: file.path().to_owned(),
+            folder: file.folder().map(Into::into),
             model: file.model().clone(),
             external: file.external().clone(),
         }
@@ -74,6 +76,11 @@ impl Graph {
     /// The file it came from, for messages.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// The folder that paths of external data are relative to; `None` for a model from memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// The whole model.

@@ -1,6 +1,7 @@
 //! A speaker whose every word is up to the test.
 
-use super::{Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
+use super::{HearError, Limits, OpenSpeaker, Recording, Scheduler, Speaker, SpeakerError};
+use crate::bundle::{EMBEDDING_WIDTH, Voice};
 use crate::deploy::WarmRun;
 use crate::ids::{BackendId, GraphId};
 use crate::pipeline::{End, Speech, SpeechError, SpeechRequest, StageTimes};
@@ -42,6 +43,8 @@ pub(crate) fn speech(segment: &SpeechRequest) -> Speech {
         sample_rate: 24_000,
         tokens: segment.text_ids.clone(),
         end: End::MaxTokens,
+        loops_broken: 2,
+        silence_held_back: 0,
         times: StageTimes {
             total: Duration::from_millis(3),
             ..StageTimes::default()
@@ -67,6 +70,22 @@ impl Speaker for FakeSpeaker {
         stop: &dyn Fn() -> bool,
     ) -> Result<Speech, SpeechError> {
         (self.say)(segment, stop)
+    }
+
+    /// A voice whose every token is the length of its recording, in hundredths of a second.
+    fn hear(&mut self, recording: &Recording) -> Result<Voice, HearError> {
+        if recording.name == "unlucky" {
+            panic!("an unlucky name");
+        }
+        let hundredths = recording.clip.samples().len() * 100 / recording.clip.rate_hz() as usize;
+        let voice = Voice {
+            name: recording.name.clone(),
+            prompt_token: vec![i32::try_from(hundredths).expect("short"); 4],
+            prompt_mel: vec![0.0; 4 * 2 * 80],
+            embedding: vec![1.0; EMBEDDING_WIDTH],
+            transcript: recording.transcript.clone(),
+        };
+        Ok(voice)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::ids::{BackendId, Precision};
 use ort::ep::CUDA;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use std::path::Path;
 
 /// Where ONNX Runtime computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,18 @@ impl Provider {
             Self::Cuda => (GraphOptimizationLevel::Level2, "extended"),
         }
     }
+}
+
+/// Where a model in memory keeps its external weights.
+pub(super) fn external_data_in(
+    builder: SessionBuilder,
+    folder: &Path,
+) -> ort::Result<SessionBuilder> {
+    let folder = folder.to_string_lossy();
+    Ok(builder.with_config_entry(
+        "session.model_external_initializers_file_folder_path",
+        folder,
+    )?)
 }
 
 /// A builder with everything both compiling and loading need; the optimisation level is the caller's.
