@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,19 @@ def main() -> None:
     bundle = Bundle(options.bundle)
     weights = dict(np.load(options.states / "tokenizer.npz"))
     alone, prompted = bundle.voice("espeak"), bundle.voice("espeak-prompt")
-    figures = word_test(bundle, weights, alone, prompted) | sentences(bundle, weights, alone, prompted)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
+    figures = {}
+    for part in (word_test, sentences):
+        for name, value in part(bundle, weights, alone, prompted):
+            figures[name] = value
+            print(f"{name}: {value}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def word_test(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> dict:
+Figures = Iterator[tuple[str, float | str]]
+
+
+def word_test(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> Figures:
     """Share of single words whose audio is nearest to espeak's rendering of the same word."""
     recordings = {word: corpus.render(word, seed=1) for word in words.TEST_WORDS}
     templates = {word: compare.recognition_features(recording.at_24k) for word, recording in recordings.items()}
@@ -48,16 +54,15 @@ def word_test(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> d
         "text to audio, sft": lambda word: bundle.speak(f"{word}.", alone),
         "text to audio, zero_shot": lambda word: bundle.speak(f"{word}.", prompted),
     }
-    figures = {"words": len(templates)}
+    yield "words", len(templates)
     for name, way in ways.items():
         heard = {word: compare.nearest(way(word), templates) for word in templates}
         wrong = {word: other for word, other in heard.items() if word != other}
-        figures[f"word accuracy, {name}"] = round(1 - len(wrong) / len(templates), 3)
-        figures[f"confusions, {name}"] = ", ".join(f"{word} as {other}" for word, other in wrong.items()) or "none"
-    return figures
+        yield f"word accuracy, {name}", round(1 - len(wrong) / len(templates), 3)
+        yield f"confusions, {name}", ", ".join(f"{word} as {other}" for word, other in wrong.items()) or "none"
 
 
-def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> dict:
+def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> Figures:
     """Words and mel-cepstral distance on sentences that were never trained on, and the speed of this script."""
     texts = corpus.texts(corpus.SEED)[1][:SENTENCES]
     references = [corpus.render(text, seed=2) for text in texts]
@@ -89,12 +94,13 @@ def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> d
                 distances[name].append(compare.mel_cepstral_distance(samples, reference.at_24k))
         distances["another sentence"].append(compare.mel_cepstral_distance(references[place - 1].at_24k, reference.at_24k))
     count = sum(len(text.split()) for text in texts)
-    return {
-        "held-out sentences": len(texts), "their words": count,
-        **{f"word error rate in sentences, {name}": round(wrong / count, 3) for name, wrong in errors.items()},
-        **{f"mel-cepstral distance in dB, {name}": round(float(np.mean(each)), 2) for name, each in distances.items()},
-        "seconds per second of audio": round(took / spoken, 2),
-    }
+    yield "held-out sentences", len(texts)
+    yield "their words", count
+    for name, wrong in errors.items():
+        yield f"word error rate in sentences, {name}", round(wrong / count, 3)
+    for name, each in distances.items():
+        yield f"mel-cepstral distance in dB, {name}", round(float(np.mean(each)), 2)
+    yield "seconds per second of audio", round(took / spoken, 2)
 
 
 def _words(recording: corpus.Recording) -> list[np.ndarray]:
