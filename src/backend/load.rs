@@ -12,6 +12,23 @@ pub enum Artifact<'a> {
     Engine(&'a Path),
     /// A model as exported.
     Onnx(&'a Path),
+    /// A rewritten model that was not saved. It is opened once, since nobody keeps its bytes.
+    Memory {
+        /// The serialised model.
+        bytes: &'a [u8],
+        /// The file it was made of, beside which its external weights are.
+        origin: &'a Path,
+    },
+}
+
+impl Artifact<'_> {
+    /// The file loaded, or the one that what is loaded was made of.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Engine(path) | Self::Onnx(path) => path,
+            Self::Memory { origin, .. } => origin,
+        }
+    }
 }
 
 /// How to load.

@@ -193,10 +193,9 @@ impl Backend for TensorRt {
         artifact: Artifact<'_>,
         _options: &LoadOptions,
     ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
-        let (Artifact::Engine(path) | Artifact::Onnx(path)) = artifact;
         Err(LoadError::Unsupported {
             backend: self.id(),
-            path: path.to_owned(),
+            path: artifact.path().to_owned(),
             reason: NO_RUN_HALF.to_owned(),
         })
     }

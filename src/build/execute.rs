@@ -7,7 +7,7 @@ use super::plan::Planner;
 use super::process::{Said, run_job};
 use super::{
     BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, Watch,
-    WorkerCommand, WorkerError,
+    WorkerCommand, WorkerError, rewrite,
 };
 use crate::backend::EngineReport;
 use crate::bundle::StatCache;
@@ -234,6 +234,7 @@ impl Executor<'_> {
             data: file.data.clone(),
             backend,
             precision,
+            islands: rewrite::islands_of(planned.precision_plan.as_ref()),
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),
             timing_cache: self.request.timing_cache.clone(),

@@ -5,6 +5,7 @@ use super::inputs::Vocabulary;
 use crate::backend::EngineReport;
 use crate::cache::{SignatureText, Verification};
 use crate::ids::{BackendId, GraphId, Precision};
+use crate::onnx::Islands;
 use crate::profile::{CompileOptions, ShapeSet};
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub(super) struct CompileJob {
     pub(super) data: Vec<PathBuf>,
     pub(super) backend: BackendId,
     pub(super) precision: Precision,
+    /// What stays in FP32.
+    pub(super) islands: Islands,
     /// Ranges the engine is built for; empty where the backend takes any shape.
     pub(super) shapes: Vec<ShapeSet>,
     pub(super) options: CompileOptions,

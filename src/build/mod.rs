@@ -30,3 +30,4 @@ pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
 pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan, preview};
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
+pub use rewrite::{precision_inputs, twin};

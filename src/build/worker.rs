@@ -134,7 +134,7 @@ fn compile(
     });
     let file = ModelFile::open(&job.model)?;
     refuse_unlisted(job, &file)?;
-    let model = rewrite::rewritten(job.graph, &file, job.precision)?;
+    let model = rewrite::rewritten(job.graph, &file, job.precision, &job.islands)?;
     let folder = model.external_folder.as_deref();
     let request = CompileRequest {
         graph: job.graph,
@@ -327,6 +327,7 @@ impl Hint for JobError {
 mod tests {
     use super::*;
     use crate::ids::Precision;
+    use crate::onnx::Islands;
     use crate::onnx::builder::GraphBuilder;
     use crate::profile::CompileOptions;
     use crate::tensor::DType;
@@ -349,6 +350,7 @@ mod tests {
             data: vec![weights],
             backend: BackendId::OrtCpu,
             precision: Precision::Fp32,
+            islands: Islands::default(),
             shapes: Vec::new(),
             options: CompileOptions::default(),
             timing_cache: None,

@@ -34,6 +34,15 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The manifest as a text that [`Manifest::parse`] reads back.
+    ///
+    /// # Errors
+    /// [`ManifestError`] naming the first field that is wrong.
+    pub fn to_text(&self) -> Result<String, ManifestError> {
+        self.check()?;
+        Ok(yaml::to_text(self))
+    }
+
     /// Mel frames that stand for `tokens` speech tokens.
     #[expect(
         clippy::cast_precision_loss,

@@ -117,6 +117,15 @@ pub enum BundleError {
         #[source]
         source: TensorFileError,
     },
+    /// The bundle's folder cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// What was to be written.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Hint for BundleError {
@@ -144,6 +153,7 @@ impl Hint for BundleError {
             Self::Voice { .. } => Some("make the voice again: cvtrt voices add NAME --wav FILE --text TRANSCRIPT".into()),
             Self::Tables { .. } => Some("export the bundle again: cvtrt export --model-dir DIR --out DIR".into()),
             Self::Read { .. } => None,
+            Self::Write { .. } => Some("make the bundle's folder writable".into()),
         }
     }
 

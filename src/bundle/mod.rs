@@ -17,6 +17,7 @@ mod summary;
 mod table;
 mod tables;
 mod tensor_file;
+mod update;
 mod voice;
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
 pub use passes::{
-    DeadCode, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite, RewrittenOnnx,
-    passes_for,
+    DeadCode, Half, HalfType, Islands, Observe, Pass, Recipe, RecipeStep, Report, Rewrite,
+    RewrittenOnnx, RoundingTwin, passes_for,
 };
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

@@ -23,7 +23,8 @@ pub(super) struct OrtGraph {
     library: &'static OrtLibrary,
     provider: Provider,
     options: LoadOptions,
-    level: GraphOptimizationLevel,
+    /// How a further session is optimised; `None` where there is no file to open again.
+    again: Option<GraphOptimizationLevel>,
     path: PathBuf,
     signature: Signature,
     weight_bytes: u64,
@@ -37,16 +38,17 @@ impl OrtGraph {
         artifact: Artifact<'_>,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        let (path, level) = match artifact {
+        let path = artifact.path();
+        let level = match artifact {
             // Optimised already: doing it again would only cost time.
-            Artifact::Engine(path) => (path, GraphOptimizationLevel::Disable),
-            Artifact::Onnx(path) => (path, provider.level().0),
+            Artifact::Engine(_) => GraphOptimizationLevel::Disable,
+            Artifact::Onnx(_) | Artifact::Memory { .. } => provider.level().0,
         };
         let weight_bytes = size_with_weights(path).map_err(|source| LoadError::File {
             path: path.to_owned(),
             source,
         })?;
-        let session = open_session(library, provider, level, path, options)
+        let session = open_session(library, provider, level, artifact, options)
             .map_err(|fault| fault.into_load_error(provider.id(), path))?;
         let signature =
             signature_from_session(&session).map_err(|reason| LoadError::Signature {
@@ -57,7 +59,10 @@ impl OrtGraph {
             library,
             provider,
             options: options.clone(),
-            level,
+            again: match artifact {
+                Artifact::Engine(_) | Artifact::Onnx(_) => Some(level),
+                Artifact::Memory { .. } => None,
+            },
             path: path.to_owned(),
             signature,
             weight_bytes,
@@ -75,15 +80,16 @@ impl OrtGraph {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let session = match first {
-            Some(session) => session,
-            None => open_session(
+        let session = match (first, self.again) {
+            (Some(session), _) => session,
+            (None, Some(level)) => open_session(
                 self.library,
                 self.provider,
-                self.level,
-                &self.path,
+                level,
+                Artifact::Onnx(&self.path),
                 &self.options,
             )?,
+            (None, None) => return Err(Fault::new("a model in memory is opened once")),
         };
         Runner::new(session, &self.signature)
     }
@@ -126,13 +132,19 @@ fn open_session(
     library: &OrtLibrary,
     provider: Provider,
     level: GraphOptimizationLevel,
-    path: &Path,
+    artifact: Artifact<'_>,
     options: &LoadOptions,
 ) -> Result<ort::session::Session, Fault> {
     fault::guard(|| {
         let mut builder =
             options::builder(library, provider, options)?.with_optimization_level(level)?;
-        Ok(builder.commit_from_file(path)?)
+        Ok(match artifact {
+            Artifact::Engine(path) | Artifact::Onnx(path) => builder.commit_from_file(path)?,
+            Artifact::Memory { bytes, origin } => {
+                let folder = origin.parent().unwrap_or(Path::new("."));
+                options::with_weights_in(builder, folder)?.commit_from_memory(bytes)?
+            }
+        })
     })
 }
 

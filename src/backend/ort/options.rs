@@ -6,6 +6,7 @@ use crate::ids::{BackendId, Precision};
 use ort::ep::CUDA;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use std::path::Path;
 
 /// Where ONNX Runtime computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,17 @@ impl Provider {
             Self::Cuda => (GraphOptimizationLevel::Level2, "extended"),
         }
     }
+}
+
+/// Says where the external weights of a model in memory are.
+pub(super) fn with_weights_in(
+    builder: SessionBuilder,
+    folder: &Path,
+) -> ort::Result<SessionBuilder> {
+    Ok(builder.with_config_entry(
+        "session.model_external_initializers_file_folder_path",
+        folder.to_string_lossy(),
+    )?)
 }
 
 /// A builder with everything both compiling and loading need; the optimisation level is the caller's.

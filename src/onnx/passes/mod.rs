@@ -2,11 +2,15 @@
 
 mod dead_code;
 mod half;
+mod observe;
 mod recipe;
+mod twin;
 
 pub use dead_code::DeadCode;
 pub use half::{Half, HalfType, Islands};
+pub use observe::Observe;
 pub use recipe::{Recipe, RecipeStep};
+pub use twin::RoundingTwin;
 
 use super::error::OnnxError;
 use super::file::{MAX_MODEL_BYTES, ModelFile};
@@ -57,6 +61,9 @@ pub struct Report {
     pub flushed: BTreeMap<String, u64>,
     /// Nodes that keep the types they were exported with because their operator is unknown or has no half form.
     pub kept_nodes: Vec<String>,
+    /// Values whose range the graph gives as its last output, in the order of that output's columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<String>,
 }
 
 /// How to rewrite a graph.
@@ -101,6 +108,36 @@ impl RewrittenOnnx {
     ) -> Result<Self, OnnxError> {
         run(file, precision, &passes_for(precision, rewrite))
     }
+
+    /// The FP32 model with the range of every value it computes as a last output, for recording ranges.
+    ///
+    /// # Errors
+    /// [`OnnxError`].
+    pub fn observed(file: &ModelFile) -> Result<Self, OnnxError> {
+        let observe = Box::new(Observe { half_values: false });
+        run(file, Precision::Fp32, &[Box::new(DeadCode), observe])
+    }
+
+    /// The FP32 twin of what [`Self::of`] gives for a half precision ([`RoundingTwin`]); `observed` also gives the range
+    /// of every half value before it was rounded. For FP32, the file as it is.
+    ///
+    /// # Errors
+    /// [`OnnxError`].
+    pub fn twin(
+        file: &ModelFile,
+        precision: Precision,
+        rewrite: &Rewrite,
+        observed: bool,
+    ) -> Result<Self, OnnxError> {
+        let mut passes = passes_for(precision, rewrite);
+        if let Some(of) = HalfType::of(precision) {
+            passes.push(Box::new(RoundingTwin { of }));
+            if observed {
+                passes.push(Box::new(Observe { half_values: true }));
+            }
+        }
+        run(file, Precision::Fp32, &passes)
+    }
 }
 
 impl fmt::Debug for RewrittenOnnx {
@@ -116,10 +153,8 @@ impl fmt::Debug for RewrittenOnnx {
 
 /// The passes that bring a graph to a precision, in order.
 pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
-    let to = match precision {
-        Precision::Fp32 => return Vec::new(),
-        Precision::Fp16 => HalfType::F16,
-        Precision::Bf16 => HalfType::Bf16,
+    let Some(to) = HalfType::of(precision) else {
+        return Vec::new();
     };
     vec![
         Box::new(DeadCode),
