@@ -19,6 +19,7 @@ pub mod ids;
 pub mod onnx;
 pub mod pipeline;
 pub mod profile;
+pub mod qualify;
 #[cfg(feature = "serve")]
 pub mod scheduler;
 #[cfg(feature = "serve")]

@@ -108,7 +108,7 @@ fn compile(ort: &Arc<dyn Backend>, model: &RewrittenOnnx, engine: &Path) {
         timing_cache: None,
         engine,
     };
-    ort.compile(&request, &|_: &Step<'_'>| ControlFlow::Continue(()))
+    ort.compile(&request, &|_: &Step<'_>| ControlFlow::Continue(()))
         .expect("compiles");
 }
 

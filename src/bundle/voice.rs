@@ -2,6 +2,7 @@
 
 use super::manifest::Manifest;
 use super::tensor_file::{Allowed, TensorFileError, TensorIndex};
+use crate::ids::Mode;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 use std::collections::HashMap;
@@ -87,6 +88,18 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 const TRANSCRIPT: &str = "transcript";
 
 impl Voice {
+    /// Whether the voice holds what a mode needs of it.
+    pub fn serves(&self, mode: Mode) -> bool {
+        let transcript = self.transcript.as_deref();
+        match mode {
+            Mode::Sft => true,
+            Mode::ZeroShot => {
+                !self.prompt_token.is_empty() && transcript.is_some_and(|words| !words.is_empty())
+            }
+            _ => !self.prompt_token.is_empty(),
+        }
+    }
+
     /// Reads a voice and checks it against the bundle it belongs to.
     ///
     /// # Errors

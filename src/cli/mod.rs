@@ -1,6 +1,7 @@
 //! The command line: one file per command, arguments' structs, the printer.
 
 mod build;
+mod calibrate;
 mod completions;
 mod context;
 mod diagnose;
@@ -13,6 +14,7 @@ mod inspect;
 mod model;
 mod printer;
 mod progress;
+mod rehearse;
 #[cfg(feature = "serve")]
 mod serve;
 mod setup;
@@ -52,6 +54,8 @@ enum Command {
     Setup(setup::Args),
     /// Compile every graph of a bundle into verified, cached engines
     Build(Box<build::Args>),
+    /// Record how far a bundle's values reach, for half precision
+    Calibrate(calibrate::Args),
     /// List, check and clean the engine cache
     Engines(engines::Args),
     /// Text to an audio file
@@ -142,6 +146,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     let exit = match command {
         Command::Setup(args) => setup::run(args, context),
         Command::Build(args) => build::run(args, context),
+        Command::Calibrate(args) => calibrate::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
         #[cfg(feature = "serve")]

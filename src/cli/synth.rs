@@ -211,7 +211,7 @@ fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
     }
     for name in bundle.voice_names() {
         let voice = bundle.voice(&name)?;
-        if usable(&voice, args.mode) {
+        if voice.serves(args.mode) {
             return Ok(voice);
         }
     }
@@ -223,18 +223,6 @@ fn chosen_voice(args: &Args, bundle: &Bundle) -> Result<Voice, Failure> {
         "cvtrt inspect {} lists its voices",
         bundle.dir().display()
     )))
-}
-
-fn usable(voice: &Voice, mode: Mode) -> bool {
-    let has_transcript = voice
-        .transcript
-        .as_deref()
-        .is_some_and(|words| !words.is_empty());
-    match mode {
-        Mode::Sft => true,
-        Mode::ZeroShot => !voice.prompt_token.is_empty() && has_transcript,
-        _ => !voice.prompt_token.is_empty(),
-    }
 }
 
 fn tokenizer(bundle: &Bundle) -> Result<TextTokenizer, Failure> {

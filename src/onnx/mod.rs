@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "testkit"))]
 pub mod builder;
 mod check;
+mod constants;
 mod data_type;
 mod error;
 mod external;
@@ -38,6 +39,7 @@ pub use external::ExternalData;
 pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
+pub use operators::only_moves;
 pub use passes::{
     DeadCode, Half, HalfType, Islands, Observe, Pass, Recipe, RecipeStep, Report, Rewrite,
     RewrittenOnnx, RoundingTwin, passes_for,

@@ -140,7 +140,7 @@ pub(super) fn may_mix_types(node: &NodeProto) -> bool {
 }
 
 /// Whether the node's outputs are its inputs' elements, unchanged.
-pub(super) fn only_moves(node: &NodeProto) -> bool {
+pub fn only_moves(node: &NodeProto) -> bool {
     is_standard(node) && MOVERS.contains(&node.op_type())
 }
 

@@ -32,6 +32,6 @@ pub use request::{SpeechRequest, check_speed};
 pub use sampling::{NotFinite, Sampler};
 pub use schedule::{Piece, Schedule};
 pub use speech::Speech;
-pub use synth::{Graphs, LoadedGraph, Synthesizer};
+pub use synth::{Graphs, LoadedGraph, NEEDED, Synthesizer};
 pub use times::{StageTime, StageTimes};
 pub use utterance::{Demand, End, Utterance};

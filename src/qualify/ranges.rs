@@ -137,8 +137,16 @@ impl GraphRanges {
             }
             Some(known) => {
                 // Kept once it is there, where `min` and `max` would drop it.
-                known[0] = if least.is_nan() { least } else { known[0].min(least) };
-                known[1] = if greatest.is_nan() { greatest } else { known[1].max(greatest) };
+                known[0] = if least.is_nan() {
+                    least
+                } else {
+                    known[0].min(least)
+                };
+                known[1] = if greatest.is_nan() {
+                    greatest
+                } else {
+                    known[1].max(greatest)
+                };
             }
         }
     }
@@ -179,14 +187,25 @@ mod tests {
         let ranges = recorded(b"a", &[("x", [-1e-8, 3.4e38])]);
         let text = ranges.to_json();
         assert_eq!(Ranges::from_json(&text).expect("own text"), ranges);
-        let other = String::from_utf8(text).expect("text").replace("\"format\":1", "\"format\":2");
-        assert!(matches!(Ranges::from_json(other.as_bytes()), Err(RangesError::Format(2))));
-        assert!(matches!(Ranges::from_json(b"[]"), Err(RangesError::Json(_))));
+        let other = String::from_utf8(text)
+            .expect("text")
+            .replace("\"format\":1", "\"format\":2");
+        assert!(matches!(
+            Ranges::from_json(other.as_bytes()),
+            Err(RangesError::Format(2))
+        ));
+        assert!(matches!(
+            Ranges::from_json(b"[]"),
+            Err(RangesError::Json(_))
+        ));
     }
 
     #[test]
     fn what_is_not_finite_is_named_and_stays_so() {
-        let ranges = recorded(b"a", &[("x", [0.0, 1.0]), ("x", [0.0, f32::NAN]), ("x", [0.0, 1.0])]);
+        let ranges = recorded(
+            b"a",
+            &[("x", [0.0, 1.0]), ("x", [0.0, f32::NAN]), ("x", [0.0, 1.0])],
+        );
         assert_eq!(ranges.graphs[&GraphId::Llm].not_finite(), Some("x"));
         let empty = recorded(b"a", &[("x", [f32::INFINITY, f32::NEG_INFINITY])]);
         assert!(empty.graphs[&GraphId::Llm].values.is_empty());

@@ -63,7 +63,8 @@ impl Session for TappedSession {
     fn run(&mut self, io: &mut Bindings<'_>) -> Result<(), RunError> {
         let shown = self.graph.signature.outputs.len();
         let all = self.inner.signature().outputs.len();
-        io.outputs.extend((shown..all).map(|_| OutputSlot::Alloc(None)));
+        io.outputs
+            .extend((shown..all).map(|_| OutputSlot::Alloc(None)));
         let outcome = self.inner.run(io);
         let hidden: Vec<Tensor> = io
             .outputs
