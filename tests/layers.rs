@@ -32,6 +32,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("frontend", &["bundle", "hint", "ids", "tensor"]),
     ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
+        "qualify",
+        &[
+            "backend", "build", "bundle", "cache", "compare", "hint", "ids", "onnx", "pipeline",
+            "tensor",
+        ],
+    ),
+    (
         "deploy",
         &[
             "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",

@@ -1,8 +1,8 @@
 //! What stays in FP32 where a graph is brought to a half precision: decided once per model, replayed by every build.
 
-use super::{CacheError, EngineStore, files};
+use super::{CacheError, EngineStore, KeyInputs, files};
 use crate::ids::{Digest, DigestHasher, Fingerprint, GraphId, Precision};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -80,6 +80,15 @@ impl PrecisionInputs {
 }
 
 impl PrecisionPlan {
+    /// Whether a model rewritten by this recipe keeps just these islands.
+    fn built(&self, recipe: &Fingerprint) -> bool {
+        let nodes: BTreeSet<&String> = self.islands.keys().collect();
+        match recipe.get("half(islands.nodes)") {
+            Some(kept) => kept == format!("{nodes:?}"),
+            None => nodes.is_empty(),
+        }
+    }
+
     /// Why no engine may be built by it; `None` where one may.
     pub fn failure(&self) -> Option<&str> {
         match &self.verdict {
@@ -115,6 +124,21 @@ impl EngineStore {
         texts
             .filter_map(|text| serde_json::from_slice(&text).ok())
             .collect()
+    }
+
+    /// The plan an engine was built by; `None` where there was none, or it is gone.
+    pub fn precision_plan_of(&self, engine: &KeyInputs) -> Option<PrecisionPlan> {
+        let mut plans = self.precision_plans().into_iter();
+        plans.find(|plan| {
+            let PrecisionInputs {
+                graph,
+                model,
+                precision,
+                ..
+            } = &plan.inputs;
+            (*graph, *model, *precision) == (engine.graph, engine.model, engine.precision)
+                && plan.built(&engine.recipe)
+        })
     }
 
     /// Keeps a plan, in the place of the one there was for its inputs.

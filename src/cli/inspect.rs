@@ -40,9 +40,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     }
     if let Some(entry) = entry_at(&args.path, context)? {
         let manifest = entry.manifest();
+        let plan = model::store(context).precision_plan_of(&manifest.inputs);
         context
             .printer()
-            .result(manifest, |_| engine::text(&entry, &[]))?;
+            .result(manifest, |_| engine::text(&entry, &[], plan.as_ref()))?;
         return Ok(Exit::Done);
     }
     if args.path.is_file() && !is_manifest(&args.path) {

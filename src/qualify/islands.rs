@@ -36,10 +36,20 @@ pub(super) fn forecast(model: &ModelFile, ranges: &GraphRanges, half: HalfType) 
     let reach = Reach::of(graph, ranges);
     let constants = model.constant_magnitudes();
     let mut islands = Islands::new();
-    let limit = half.max() * HEADROOM;
+    // What a constant decides, as the score of a masked place, no other text changes.
+    let decided: HashSet<u32> = constants.values().map(|value| value.to_bits()).collect();
+    let is_far = |value: &&String| {
+        let reached = reach.at(value);
+        let share = if decided.contains(&reached.to_bits()) {
+            1.0
+        } else {
+            HEADROOM
+        };
+        reached > half.max() * share
+    };
     for node in &graph.node {
         let values = || node.input.iter().chain(&node.output);
-        let far = values().find(|value| reach.at(value) > limit);
+        let far = values().find(is_far);
         let unfit = node.input.iter().find_map(|value| {
             let greatest = *constants.get(value)?;
             let vanishes = greatest != 0.0 && greatest < half.min_positive();

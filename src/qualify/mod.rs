@@ -141,7 +141,7 @@ impl Candidate {
         // More than this, and FP32 is the simpler choice.
         let most = (self.nodes / 2).saturating_sub(self.forecast.islands.len());
         let most = most.min(self.forecast.order.len());
-        let mut last = None;
+        let mut last = Outcome::default();
         let enough = shortest_prefix(most, |count| {
             let islands = self.forecast.widened(count);
             (rehearsal.say)(&format!(
@@ -149,29 +149,28 @@ impl Candidate {
                 islands.len(),
                 self.nodes
             ));
-            let outcome = trial.run(&islands, false)?;
+            let outcome = trial.sample(&islands)?;
             let passes = outcome.error <= self.bound.value();
-            last = Some(outcome);
+            last = outcome;
             Ok::<_, QualifyError>(passes)
         })?;
-        let Some(count) = enough else {
-            let islands = self.forecast.widened(0);
-            let overflows = trial.overflows(&islands)?;
-            self.failure = Some(failure(last.as_ref(), self.bound, &overflows));
-            return Ok(());
-        };
-        self.islands = self.forecast.widened(count);
-        let Outcome { error, output } = trial.run(&self.islands, true)?;
+        self.islands = self.forecast.widened(enough.unwrap_or(0));
+        let mut whole = trial.whole(&self.islands)?;
+        if enough.is_none() {
+            // What the most islands gave says more than what the fewest did.
+            whole = Outcome {
+                overflows: whole.overflows,
+                ..last
+            };
+        }
+        if whole.error > self.bound.value() || !whole.overflows.is_empty() {
+            self.failure = Some(failure(&whole, self.bound));
+        }
         self.measured = vec![Measured {
-            what: format!("{} of `{output}`", self.bound.what()),
-            value: if error.is_finite() { error } else { f64::MAX },
+            what: format!("{} of `{}`", self.bound.what(), whole.output),
+            value: whole.error,
             bound: self.bound.value(),
         }];
-        let overflows = trial.overflows(&self.islands)?;
-        if !overflows.is_empty() || !self.measured.iter().all(gates::holds) {
-            let outcome = Outcome { error, output };
-            self.failure = Some(failure(Some(&outcome), self.bound, &overflows));
-        }
         Ok(())
     }
 
@@ -267,21 +266,24 @@ fn listen(
     Ok(())
 }
 
-fn failure(outcome: Option<&Outcome>, bound: Bound, overflows: &[(String, f32)]) -> String {
-    if let [(value, reached), more @ ..] = overflows {
-        let others = match more.len() {
+fn failure(outcome: &Outcome, bound: Bound) -> String {
+    let Outcome {
+        error,
+        output,
+        overflows,
+    } = outcome;
+    let mut overflows = overflows.iter();
+    if let Some((value, reached)) = overflows.next() {
+        let others = match overflows.len() {
             0 => String::new(),
             count => format!(", and {count} more"),
         };
         return format!("`{value}` reaches {reached:.1e} and overflows{others}");
     }
-    match outcome {
-        Some(Outcome { error, output }) if error.is_finite() => format!(
-            "the {} of `{output}` is {error:.1e}, above {:.1e}",
-            bound.what(),
-            bound.value()
-        ),
-        Some(Outcome { output, .. }) => format!("`{output}` is not finite"),
-        None => "nothing was measured".to_owned(),
+    if error.is_finite() {
+        let (what, bound) = (bound.what(), bound.value());
+        format!("the {what} of `{output}` is {error:.1e}, above {bound:.1e}")
+    } else {
+        format!("`{output}` is not finite")
     }
 }

@@ -8,9 +8,10 @@ use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Session};
 use crate::build;
 use crate::compare::{self, Metrics};
 use crate::ids::{GraphId, Precision};
-use crate::onnx::{self, HalfType, ModelFile, OnnxError};
+use crate::onnx::{self, HalfType, ModelFile, OnnxError, RewrittenOnnx};
+use crate::pipeline::SpeechError;
 use crate::tensor::{Placement, Tensor};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A graph, what it is to be brought to, and what it gave in FP32.
@@ -24,38 +25,29 @@ pub(super) struct Trial<'a> {
 }
 
 /// How far a twin is from the graph.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Outcome {
     /// The largest error of any output of any run; infinite where one was not finite.
     pub(super) error: f64,
     /// The output it was in.
     pub(super) output: String,
+    /// Half values that reached further than the half type does, and how far; only looked for on all runs.
+    pub(super) overflows: BTreeMap<String, f32>,
 }
 
 /// Runs of a trial that only ranks plans; the plan chosen is tried on all.
 const SAMPLE: usize = 4;
 
 impl Trial<'_> {
-    /// Runs a twin with these islands on a sample of the runs, or on `all`.
-    pub(super) fn run(&self, islands: &Islands, all: bool) -> Result<Outcome, QualifyError> {
-        let mut session = self.open(self.load(islands)?)?;
-        let step = if all {
-            1
-        } else {
-            self.runs.len().div_ceil(SAMPLE).max(1)
-        };
-        let mut worst = Outcome {
-            error: 0.0,
-            output: String::new(),
-        };
-        for run in self.runs.iter().step_by(step) {
-            if (self.rehearsal.cancelled)() {
-                return Err(crate::pipeline::SpeechError::Stopped.into());
-            }
-            let outputs = self.outputs(&mut *session, run)?;
-            self.judge(&*session, run, &outputs, &mut worst)?;
-        }
-        Ok(worst)
+    /// Runs a twin with these islands on a few of the runs, for its error alone.
+    pub(super) fn sample(&self, islands: &Islands) -> Result<Outcome, QualifyError> {
+        let step = self.runs.len().div_ceil(SAMPLE).max(1);
+        self.run(&self.twin(islands, false)?, step)
+    }
+
+    /// Runs a twin with these islands on all runs, and looks at every half value.
+    pub(super) fn whole(&self, islands: &Islands) -> Result<Outcome, QualifyError> {
+        self.run(&self.twin(islands, true)?, 1)
     }
 
     /// A twin with these islands, for the pipeline.
@@ -64,46 +56,44 @@ impl Trial<'_> {
             .rewritten(self.graph, &self.twin(islands, false)?)
     }
 
-    /// The half values of a twin with these islands that reached further than the half type does, over all runs.
-    pub(super) fn overflows(&self, islands: &Islands) -> Result<Vec<(String, f32)>, QualifyError> {
-        let model = self.twin(islands, true)?;
-        let shown = self.model.signature()?.outputs.len();
-        let names = &model.report.observed;
-        let mut session = self.open(self.rehearsal.rewritten(self.graph, &model)?)?;
-        let limit = HalfType::of(self.precision).map_or(f32::MAX, HalfType::max);
-        let mut found: Vec<(String, f32)> = Vec::new();
-        for run in self.runs {
+    fn run(&self, twin: &RewrittenOnnx, step: usize) -> Result<Outcome, QualifyError> {
+        let loaded = self.rehearsal.rewritten(self.graph, twin)?;
+        let mut session = loaded.open(&Lane::new(0, Placement::Host))?;
+        let mut outcome = Outcome::default();
+        for run in self.runs.iter().step_by(step) {
+            if (self.rehearsal.cancelled)() {
+                return Err(SpeechError::Stopped.into());
+            }
             let outputs = self.outputs(&mut *session, run)?;
-            let observed = outputs
-                .get(shown)
-                .and_then(|ranges| ranges.elements::<f32>().ok());
-            let observed = observed.unwrap_or_default();
-            let (least, greatest) = observed.split_at(observed.len() / 2);
-            let reached = least
-                .iter()
-                .zip(greatest)
-                .map(|(a, b)| a.abs().max(b.abs()));
-            for (name, reached) in names.iter().zip(reached) {
-                let is_new = found.iter().all(|(known, _)| known != name);
-                // An empty tensor's least is above its greatest, and both are infinite.
-                if is_new && reached > limit {
-                    found.push((name.clone(), reached));
-                }
+            self.judge(&*session, run, &outputs, &mut outcome)?;
+            if let Some(ranges) = outputs.get(run.outputs.len()) {
+                let ranges = ranges.elements::<f32>().unwrap_or_default();
+                self.look_for_overflows(&twin.report.observed, ranges, &mut outcome);
             }
         }
-        Ok(found)
+        Ok(outcome)
     }
 
-    fn twin(&self, islands: &Islands, observed: bool) -> Result<onnx::RewrittenOnnx, OnnxError> {
+    fn look_for_overflows(&self, names: &[String], ranges: &[f32], outcome: &mut Outcome) {
+        let limit = HalfType::of(self.precision).map_or(f32::MAX, HalfType::max);
+        let (least, greatest) = ranges.split_at(ranges.len() / 2);
+        let ends = least.iter().zip(greatest);
+        for (name, (&least, &greatest)) in names.iter().zip(ends) {
+            let reached = least.abs().max(greatest.abs());
+            // An empty tensor's least is above its greatest, and both are infinite.
+            if reached > limit && least <= greatest {
+                let furthest = outcome.overflows.entry(name.clone()).or_default();
+                *furthest = furthest.max(reached);
+            }
+        }
+    }
+
+    fn twin(&self, islands: &Islands, observed: bool) -> Result<RewrittenOnnx, OnnxError> {
         let islands = onnx::Islands {
             nodes: islands.keys().cloned().collect::<BTreeSet<String>>(),
             ..onnx::Islands::default()
         };
         build::twin(self.graph, self.model, self.precision, &islands, observed)
-    }
-
-    fn open(&self, twin: Arc<dyn CompiledGraph>) -> Result<Box<dyn Session>, QualifyError> {
-        Ok(twin.open(&Lane::new(0, Placement::Host))?)
     }
 
     fn outputs(&self, session: &mut dyn Session, run: &Run) -> Result<Vec<Tensor>, QualifyError> {
@@ -139,10 +129,8 @@ impl Trial<'_> {
             })?;
             let error = self.error(&metrics);
             if error > worst.error {
-                *worst = Outcome {
-                    error,
-                    output: port.name.clone(),
-                };
+                worst.error = error;
+                worst.output.clone_from(&port.name);
             }
         }
         Ok(())

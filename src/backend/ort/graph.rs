@@ -44,7 +44,11 @@ impl OrtGraph {
             Artifact::Engine(_) => GraphOptimizationLevel::Disable,
             Artifact::Onnx(_) | Artifact::Memory { .. } => provider.level().0,
         };
-        let weight_bytes = size_with_weights(path).map_err(|source| LoadError::File {
+        let weight_bytes = match artifact {
+            Artifact::Memory { bytes, .. } => Ok(bytes.len() as u64),
+            Artifact::Engine(path) | Artifact::Onnx(path) => size_with_weights(path),
+        };
+        let weight_bytes = weight_bytes.map_err(|source| LoadError::File {
             path: path.to_owned(),
             source,
         })?;

@@ -158,6 +158,10 @@ impl Readers {
     }
 }
 
-fn cast(from: &str, to: DataType, name: &str) -> NodeProto {
-    super::half::cast_node(from.to_owned(), to, name.to_owned())
+/// A conversion; an exporter may have named a node as the value it gives.
+fn cast(from: &str, to: DataType, value: &str) -> NodeProto {
+    NodeProto {
+        name: Some(format!("{value}__cast")),
+        ..super::half::cast_node(from.to_owned(), to, value.to_owned())
+    }
 }
