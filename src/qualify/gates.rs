@@ -4,6 +4,7 @@ use super::rehearsal::Spoken;
 use crate::cache::Measured;
 use crate::compare::compare;
 use crate::ids::{GraphId, Precision};
+use crate::tensor::Tensor;
 
 /// How far an output may be from FP32.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +17,9 @@ pub(super) enum Bound {
 
 /// Largest difference of a mel: the norm of the difference, relative to the norm of the mel.
 const MEL: f64 = 2e-2;
-/// Least correlation of the audio.
+/// Largest difference of F0, likewise: a sixth of a semitone.
+const PITCH: f64 = 1e-2;
+/// Least correlation of the audio, both made with the F0 of FP32.
 const CORRELATION: f64 = 0.999;
 /// Largest difference of two loudnesses over an utterance, in decibels; silence is infinitely far.
 const LOUDNESS_DB: f64 = 0.5;
@@ -72,9 +75,14 @@ pub(super) fn of_speech(got: &[Spoken], want: &[Spoken]) -> Vec<Measured> {
             })
     };
     vec![
-        measured("mel", worst(mel_error), MEL),
+        measured("mel", worst(|got, want| distance(&got.mel, &want.mel)), MEL),
         measured(
-            "audio, 1 - correlation",
+            "F0",
+            worst(|got, want| distance(&got.pitch, &want.pitch)),
+            PITCH,
+        ),
+        measured(
+            "audio at one F0, 1 - correlation",
             worst(decorrelation),
             1.0 - CORRELATION,
         ),
@@ -96,8 +104,8 @@ fn measured(what: &str, value: f64, bound: f64) -> Measured {
     }
 }
 
-fn mel_error(got: &Spoken, want: &Spoken) -> f64 {
-    let Ok(metrics) = compare(got.mel.view(), want.mel.view()) else {
+fn distance(got: &Tensor, want: &Tensor) -> f64 {
+    let Ok(metrics) = compare(got.view(), want.view()) else {
         return f64::INFINITY;
     };
     if metrics.non_finite_got > 0 {

@@ -8,6 +8,7 @@ mod calibrate;
 mod error;
 mod gates;
 mod islands;
+mod prompter;
 mod ranges;
 mod recording;
 mod rehearsal;
@@ -233,6 +234,7 @@ fn listen(
                 }
             },
             || (rehearsal.say)("listening to it"),
+            recording.pitches(),
         );
         let spoken = match spoken {
             Err(QualifyError::Speech(SpeechError::NotFinite { graph }))

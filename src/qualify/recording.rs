@@ -43,6 +43,7 @@ impl Recording {
                     reel.lock().unwrap_or_else(PoisonError::into_inner).1 = KEPT;
                 }
             },
+            Arc::default(),
         )?;
         let runs = reels.into_iter().map(|(graph, reel)| {
             let mut reel = reel.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,6 +53,16 @@ impl Recording {
             spoken,
             runs: runs.collect(),
         })
+    }
+}
+
+impl Recording {
+    /// F0 of every utterance.
+    pub(super) fn pitches(&self) -> Arc<[Tensor]> {
+        self.spoken
+            .iter()
+            .map(|spoken| spoken.pitch.clone())
+            .collect()
     }
 }
 

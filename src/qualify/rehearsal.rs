@@ -1,13 +1,14 @@
 //! The pipeline speaking on ONNX Runtime while someone listens.
 
 use super::QualifyError;
+use super::prompter::Prompter;
 use super::tap::{Ear, Tapped};
 use crate::backend::{Artifact, Backend, CompiledGraph, Lane, LoadOptions};
 use crate::bundle::Bundle;
 use crate::ids::GraphId;
 use crate::onnx::RewrittenOnnx;
 use crate::pipeline::{Graphs, LoadedGraph, NEEDED, SpeechRequest, Synthesizer};
-use crate::tensor::{Placement, Tensor};
+use crate::tensor::{Placement, Tensor, TensorView};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,8 @@ pub struct Rehearsal<'a> {
 pub(super) struct Spoken {
     /// `[1, bins, frames]`.
     pub(super) mel: Tensor,
+    /// F0 as it was computed of the mel, `[1, frames]`, Hz.
+    pub(super) pitch: Tensor,
     pub(super) pcm: Vec<f32>,
 }
 
@@ -71,23 +74,26 @@ impl Rehearsal<'_> {
         Ok(self.reference.load(artifact, self.options)?)
     }
 
-    /// Speaks every request. `load` gives each graph; `begin` hears of each utterance before it starts.
+    /// Speaks every request. `load` gives each graph; `begin` hears of each utterance before it starts; the source is
+    /// made of `pitches`, one per utterance, where there are any, instead of the F0 computed.
     pub(super) fn speak(
         &self,
         mut load: impl FnMut(GraphId) -> Result<Arc<dyn CompiledGraph>, QualifyError>,
         mut begin: impl FnMut(),
+        pitches: Arc<[Tensor]>,
     ) -> Result<Vec<Spoken>, QualifyError> {
         if self.requests.is_empty() {
             return Err(QualifyError::Silent {
                 bundle: self.bundle.manifest().name.clone(),
             });
         }
-        let mel: Arc<Mutex<Option<Tensor>>> = Arc::default();
+        let heard: Heard = Arc::default();
         let mut graphs = Graphs::new();
         for graph in NEEDED {
             let mut compiled = load(graph)?;
             if graph == GraphId::HiftF0 {
-                compiled = heard_by(compiled, None, first_input(&mel));
+                let heard = heard_by(compiled, None, mel_and_pitch(&heard));
+                compiled = Arc::new(Prompter::new(heard, Arc::clone(&pitches)));
             }
             let backend = self.reference.id();
             graphs.insert(graph, LoadedGraph { backend, compiled });
@@ -100,9 +106,11 @@ impl Rehearsal<'_> {
         for request in self.requests {
             begin();
             let speech = synthesizer.speak_until(request, self.cancelled)?;
-            let mel = mel.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (mel, pitch) = heard.expect("the vocoder ran on a mel");
             spoken.push(Spoken {
-                mel: mel.expect("the vocoder ran on a mel"),
+                mel,
+                pitch,
                 pcm: speech.pcm,
             });
         }
@@ -120,12 +128,13 @@ pub(super) fn heard_by(
     Arc::new(Tapped::new(graph, shown, ear))
 }
 
-fn first_input(kept: &Arc<Mutex<Option<Tensor>>>) -> Arc<Ear> {
+/// Mel and F0 of the utterance spoken last.
+type Heard = Arc<Mutex<Option<(Tensor, Tensor)>>>;
+
+fn mel_and_pitch(kept: &Heard) -> Arc<Ear> {
     let kept = Arc::clone(kept);
-    Arc::new(move |inputs, _, _| {
-        let input = inputs
-            .first()
-            .and_then(|input| Tensor::copy_of(*input).ok());
-        *kept.lock().unwrap_or_else(PoisonError::into_inner) = input;
+    Arc::new(move |inputs, outputs, _| {
+        let copy = |views: &[TensorView<'_>]| Tensor::copy_of(*views.first()?).ok();
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = copy(inputs).zip(copy(outputs));
     })
 }
