@@ -13,6 +13,7 @@ pub mod config;
 pub mod cuda;
 pub mod deploy;
 pub mod diagnose;
+pub mod elf;
 pub mod frontend;
 pub mod hint;
 pub mod ids;
@@ -20,11 +21,13 @@ pub mod onnx;
 pub mod pipeline;
 pub mod profile;
 pub mod qualify;
+pub mod reading;
 #[cfg(feature = "serve")]
 pub mod scheduler;
 #[cfg(feature = "serve")]
 pub mod server;
 pub mod setup;
+pub mod stat;
 pub mod telemetry;
 pub mod tensor;
 #[cfg(feature = "testkit")]

@@ -21,14 +21,6 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     serde_yaml::from_str(text).map_err(|error| YamlError::new(&error))
 }
 
-/// The YAML of a value.
-///
-/// # Panics
-/// If the value has keys that are no text, which no type here has.
-pub fn to_text<T: serde::Serialize>(value: &T) -> String {
-    serde_yaml::to_string(value).expect("plain values under text keys")
-}
-
 /// The parser takes time in the square of the nesting: a second for ten thousand brackets, minutes for a megabyte.
 const MAX_BRACKETS: usize = 4096;
 

@@ -95,7 +95,7 @@ impl Stage {
             sha256: Digest::of(model),
         };
         manifest.files.insert(file, spec);
-        let text = manifest.to_text().expect("sound");
+        let text = serde_yaml::to_string(&manifest).expect("plain values");
         fs::write(self.folder.path().join("bundle.yaml"), text).expect("own folder");
     }
 }

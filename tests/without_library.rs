@@ -14,6 +14,30 @@ use std::path::Path;
 const QUIET: fn(&Step<'_>) -> ControlFlow<()> = |_| ControlFlow::Continue(());
 
 #[test]
+fn a_library_that_is_cut_short_is_named_before_it_is_mapped() {
+    let root = tempfile::tempdir().expect("temp dir");
+    let cut = root.path().join("libonnxruntime.so.1.31.1");
+    // Any library does: this program's own file has the same form.
+    let program = std::env::current_exe().expect("a path");
+    let bytes = fs::read(program).expect("reads");
+    fs::write(&cut, &bytes[..8192]).expect("writes");
+    let backends = Backends::open(&BackendSettings {
+        onnxruntime: SearchPath {
+            explicit: Some(cut.clone()),
+            ..SearchPath::default()
+        },
+        ..BackendSettings::default()
+    });
+    let backend = backends.get(BackendId::OrtCpu).expect("has an adapter");
+    let unavailable = backend.probe().expect_err("it is no whole library");
+    let text = unavailable.to_string();
+    assert!(text.contains("libonnxruntime.so.1.31.1"), "{text}");
+    assert!(text.contains("cut short: it has 8192 bytes of"), "{text}");
+    let hint = unavailable.hint().expect("a fix");
+    assert!(hint.starts_with("cvtrt setup"), "{hint}");
+}
+
+#[test]
 fn every_call_names_every_candidate() {
     let root = tempfile::tempdir().expect("temp dir");
     let broken = root.path().join("libonnxruntime.so.1.31.1");

@@ -56,13 +56,12 @@ def modes_of(contents: Contents) -> tuple[list[str], dict[str, str]]:
     no_text = None if contents.tokenizer else "no tokenizer"
     no_prompt = None if prompted or not encoders else f"no voice with a prompt, and {no_encoders} to make one"
     no_voice = None if contents.voices or "campplus" in contents.graphs else "no voice, and no campplus to make one"
-    fake = "speech_tokenizer" in contents.stand_ins
     obstacles = {
         "sft": no_text or no_voice,
         "zero_shot": no_text or no_prompt,
         "cross_lingual": no_text or no_prompt,
         "instruct2": no_text or no_prompt,
-        "vc": no_encoders or ("the speech tokenizer is a stand-in" if fake else None),
+        "vc": no_encoders,
     }
     if absent:
         obstacles = dict.fromkeys(obstacles, f"exported without {', '.join(absent)}")

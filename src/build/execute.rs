@@ -185,8 +185,10 @@ impl Executor<'_> {
         let started = Instant::now();
         let (signature, report) = self.compile(planned, &pending)?;
         let build_time = started.elapsed();
-        let verification = self.verification(planned, &pending.engine_path())?;
+        let verification = self.verification(planned, &pending.engine_path());
+        // Another model's verdict, or its refusal, says nothing of this engine.
         self.check_model(planned)?;
+        let verification = verification?;
         let report = serde_json::to_value(report).expect("string keys and plain values only");
         let entry = pending.commit(BuildRecord {
             build_time,
@@ -265,9 +267,11 @@ impl Executor<'_> {
             ..
         } = *planned;
         self.watch.on(Event::Verifying { graph, backend });
+        let file = self.request.bundle.graph_file(graph)?;
         let job = Job::Verify(VerifyJob {
             graph,
-            model: self.request.bundle.graph_file(graph)?.path.clone(),
+            model: file.path.clone(),
+            data: file.data.clone(),
             backend,
             precision,
             // ONNX Runtime never rounds to TF32 here, whatever the options say.

@@ -40,6 +40,8 @@ pub(super) struct CompileJob {
 pub(super) struct VerifyJob {
     pub(super) graph: GraphId,
     pub(super) model: PathBuf,
+    /// The external weights that the bundle lists; the model may name no others.
+    pub(super) data: Vec<PathBuf>,
     pub(super) backend: BackendId,
     pub(super) precision: Precision,
     pub(super) tf32: bool,

@@ -16,6 +16,7 @@ mod process;
 mod progress;
 mod rewrite;
 mod verify;
+mod weights;
 pub mod worker;
 
 #[cfg(all(test, feature = "testkit"))]
@@ -31,3 +32,4 @@ pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan, p
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
 pub use rewrite::{precision_inputs, twin};
+pub use weights::{WeightsError, check_weights};

@@ -320,6 +320,7 @@ mod tests {
         let job = VerifyJob {
             graph: GraphId::HiftF0,
             model: PathBuf::from("never-read.onnx"),
+            data: Vec::new(),
             backend: BackendId::TensorRtRtx,
             precision: Precision::Fp32,
             tf32: false,

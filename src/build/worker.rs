@@ -4,17 +4,17 @@ use super::failure::{Failure, FailureKind};
 use super::job::{CompileJob, Job, Message};
 use super::rewrite;
 use super::verify;
+use super::weights::{WeightsError, refuse_unlisted};
 use crate::backend::{
     Backends, CompileError, CompileRequest, LoadError, Model, Progress, RunError, Step, Unavailable,
 };
 use crate::cache::SignatureText;
 use crate::hint::Hint;
-use crate::ids::{BackendId, GraphId};
+use crate::ids::BackendId;
 use crate::onnx::{ModelFile, OnnxError};
 use crate::profile::OptProfile;
 use crate::tensor::{Signature, SignatureError};
 use std::borrow::Cow;
-use std::fs;
 use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ pub(super) enum JobError {
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    #[error("`{graph}` takes weights from `{file}`, which the bundle does not list")]
-    Unlisted { graph: GraphId, file: String },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error("{} does not fit the shape ranges", path.display())]
     Shapes {
         path: PathBuf,
@@ -116,8 +116,16 @@ fn do_job(
 ) -> Result<Message, JobError> {
     match job {
         Job::Compile(job) => compile(backends, job, reporter),
-        Job::Verify(job) => verify::verify(backends, job, reporter)
-            .map(|verification| Message::Verified { verification }),
+        Job::Verify(job) => {
+            refuse_unlisted(
+                job.graph,
+                &ModelFile::open(&job.model)?,
+                &job.model,
+                &job.data,
+            )?;
+            verify::verify(backends, job, reporter)
+                .map(|verification| Message::Verified { verification })
+        }
     }
 }
 
@@ -133,7 +141,7 @@ fn compile(
         total: 0,
     });
     let file = ModelFile::open(&job.model)?;
-    refuse_unlisted(job, &file)?;
+    refuse_unlisted(job.graph, &file, &job.model, &job.data)?;
     let model = rewrite::rewritten(job.graph, &file, job.precision, &job.islands)?;
     let folder = model.external_folder.as_deref();
     let request = CompileRequest {
@@ -158,29 +166,6 @@ fn compile(
         signature: text_of(&model.signature),
         report,
     })
-}
-
-/// Weights that the bundle does not list are not in the engine's key.
-fn refuse_unlisted(job: &CompileJob, model: &ModelFile) -> Result<(), JobError> {
-    let folder = job.model.parent().unwrap_or(Path::new(""));
-    let named = model.external().files().map(|(location, _)| location);
-    for location in named {
-        // Compared as files, since a location may be written in more than one way.
-        let is_listed = match fs::canonicalize(folder.join(location)) {
-            Ok(path) => job
-                .data
-                .iter()
-                .any(|listed| fs::canonicalize(listed).is_ok_and(|listed| listed == path)),
-            Err(_) => false,
-        };
-        if !is_listed {
-            return Err(JobError::Unlisted {
-                graph: job.graph,
-                file: location.to_owned(),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Most memory this process ever held.
@@ -283,7 +268,7 @@ impl JobError {
             | Self::Load(LoadError::Unavailable(_)) => FailureKind::Unavailable,
             Self::Compile(CompileError::Option { .. }) | Self::Shapes { .. } => FailureKind::Input,
             Self::Onnx(_)
-            | Self::Unlisted { .. }
+            | Self::Weights(_)
             | Self::Load(LoadError::Refused { .. } | LoadError::Signature { .. }) => {
                 FailureKind::Input
             }
@@ -309,9 +294,7 @@ impl Hint for JobError {
             Self::NoJob => Some("this command is started by `cvtrt build`".into()),
             Self::Unavailable(error) => error.hint(),
             Self::Onnx(error) => error.hint(),
-            Self::Unlisted { .. } => {
-                Some("list it under the graph's `data` and under `files`, or export again".into())
-            }
+            Self::Weights(error) => error.hint(),
             Self::Compile(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Shapes { .. } => {
@@ -320,49 +303,5 @@ impl Hint for JobError {
             Self::Differs(error) => error.hint(),
             Self::Job(_) | Self::Run { .. } | Self::NoOutput { .. } => None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::Precision;
-    use crate::onnx::Islands;
-    use crate::onnx::builder::GraphBuilder;
-    use crate::profile::CompileOptions;
-    use crate::tensor::DType;
-
-    #[test]
-    fn weights_that_the_bundle_does_not_list_are_refused() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let weights = folder.path().join("m.data");
-        fs::write(&weights, [0; 16]).expect("writable");
-        let model = folder.path().join("m.onnx");
-        let graph = GraphBuilder::new()
-            .external_constant("w", &[4], "m.data", 0, 16)
-            .node("Relu", &["w"], &["y"])
-            .output("y", DType::F32, &["4"]);
-        fs::write(&model, graph.encode()).expect("writable");
-        let file = ModelFile::open(&model).expect("sound");
-        let mut job = CompileJob {
-            graph: GraphId::HiftF0,
-            model,
-            data: vec![weights],
-            backend: BackendId::OrtCpu,
-            precision: Precision::Fp32,
-            islands: Islands::default(),
-            shapes: Vec::new(),
-            options: CompileOptions::default(),
-            timing_cache: None,
-            engine: PathBuf::from("never-written"),
-        };
-        refuse_unlisted(&job, &file).expect("it is listed");
-        job.data.clear();
-        let error = refuse_unlisted(&job, &file).expect_err("it is not");
-        assert!(
-            matches!(&error, JobError::Unlisted { graph: GraphId::HiftF0, file } if file == "m.data"),
-            "{error:?}"
-        );
-        assert_eq!(error.kind(), FailureKind::Input);
     }
 }

@@ -1,6 +1,6 @@
 //! What a manifest must hold beyond its form.
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, NoiseKind, SineKind};
 use super::manifest_error::ManifestError;
 use super::path::BundlePath;
 use crate::ids::{Family, GraphId, Mode};
@@ -34,15 +34,6 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The manifest as a text that [`Manifest::parse`] reads back.
-    ///
-    /// # Errors
-    /// [`ManifestError`] naming the first field that is wrong.
-    pub fn to_text(&self) -> Result<String, ManifestError> {
-        self.check()?;
-        Ok(yaml::to_text(self))
-    }
-
     /// Mel frames that stand for `tokens` speech tokens.
     #[expect(
         clippy::cast_precision_loss,
@@ -60,6 +51,7 @@ impl Manifest {
         self.check_rates()?;
         self.check_graphs()?;
         self.check_modes()?;
+        self.check_kinds()?;
         self.check_files()
     }
 
@@ -75,6 +67,26 @@ impl Manifest {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Each family has its own noise and sines; no stage makes others.
+    fn check_kinds(&self) -> Result<(), ManifestError> {
+        let (noise, sine) = match self.family {
+            Family::CosyVoice => (NoiseKind::Fresh, SineKind::Cumulative),
+            Family::CosyVoice2 => (NoiseKind::Fixed, SineKind::Interpolated),
+            Family::CosyVoice3 => (NoiseKind::Fixed, SineKind::Framewise),
+        };
+        let field = if self.flow.noise != noise {
+            "flow.noise"
+        } else if self.hift.sine != sine {
+            "hift.sine"
+        } else {
+            return Ok(());
+        };
+        Err(ManifestError::ForeignKind {
+            field,
+            family: self.family,
+        })
     }
 
     fn check_modes(&self) -> Result<(), ManifestError> {
@@ -213,6 +225,8 @@ mod tests {
             ("steps: 10", "steps: 0", "`flow.steps`"),
             ("max_tokens: 64", "max_tokens: 0", "`flow.max_tokens`"),
             ("harmonics: 9", "harmonics: 8", "`hift.harmonics`"),
+            ("noise: fixed", "noise: fresh", "`flow.noise`"),
+            ("sine: interpolated", "sine: cumulative", "`hift.sine`"),
             (
                 "endofprompt: 7",
                 "endofprompt: -1",

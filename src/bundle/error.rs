@@ -99,6 +99,23 @@ pub enum BundleError {
         /// The voices it has.
         known: Vec<String>,
     },
+    /// The bundle has a voice of this name, and it is to stay.
+    #[error("bundle `{bundle}` has a voice `{voice}` already")]
+    VoiceExists {
+        /// The bundle's name.
+        bundle: String,
+        /// The voice.
+        voice: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A voice file is unsound.
     #[error("{} is not a voice of this bundle", path.display())]
     Voice {
@@ -116,15 +133,6 @@ pub enum BundleError {
         /// Why.
         #[source]
         source: TensorFileError,
-    },
-    /// The bundle's folder cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// What was to be written.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
     },
 }
 
@@ -146,20 +154,36 @@ impl Hint for BundleError {
             }),
             Self::Missing { dir, file } | Self::Size { dir, file, .. } => Some(copy_again(dir, file)),
             Self::Content { dir, file, .. } => Some(copy_again(dir, file.as_str())),
+            Self::NoGraph { graph: GraphId::SpeechTokenizer | GraphId::Campplus, .. } => {
+                Some("export the model from a folder that has its prompt encoders, speech_tokenizer_v*.onnx and campplus.onnx".into())
+            }
             Self::NoGraph { .. } => Some("choose a mode `cvtrt inspect` lists for this bundle".into()),
             Self::NoVoice { voice, known, .. } => {
                 nearest(voice, known.iter().map(String::as_str)).map(|name| format!("did you mean --voice {name}?").into())
             }
             Self::Voice { .. } => Some("make the voice again: cvtrt voices add NAME --wav FILE --text TRANSCRIPT".into()),
             Self::Tables { .. } => Some("export the bundle again: cvtrt export --model-dir DIR --out DIR".into()),
-            Self::Read { .. } => None,
-            Self::Write { .. } => Some("make the bundle's folder writable".into()),
+            Self::VoiceExists { .. } => Some("choose another name, or replace it with --force".into()),
+            Self::Write { path, source } if is_locked_away(source) => path.parent().map(|dir| {
+                format!("the folder {} takes no files: make it writable, or work on a copy of the bundle", dir.display()).into()
+            }),
+            Self::Read { .. } | Self::Write { .. } => None,
         }
     }
 
     fn class(&self) -> Class {
-        Class::Input
+        match self {
+            Self::Write { .. } => Class::Failed,
+            _ => Class::Input,
+        }
     }
+}
+
+fn is_locked_away(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }
 
 fn copy_again(dir: &std::path::Path, file: &str) -> Cow<'static, str> {

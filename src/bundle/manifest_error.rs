@@ -67,6 +67,14 @@ pub enum ManifestError {
         /// The family.
         family: Family,
     },
+    /// A way of making noise or sines that its family does not have.
+    #[error("`{field}` is not how {family} makes it")]
+    ForeignKind {
+        /// The field, dotted.
+        field: &'static str,
+        /// The family.
+        family: Family,
+    },
     /// A mode without a graph it runs.
     #[error("`modes` names {mode}, which needs the graph {graph}")]
     ModeNeedsGraph {

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod check;
+mod edit;
 mod error;
 mod locate;
 mod manifest;
@@ -12,13 +13,14 @@ mod manifest_error;
 mod map;
 mod open;
 mod path;
+mod source;
 mod stat_cache;
 mod summary;
 mod table;
 mod tables;
 mod tensor_file;
-mod update;
 mod voice;
+mod whole_file;
 
 #[cfg(test)]
 mod fixture;
@@ -33,9 +35,10 @@ pub use manifest::{
 pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
+pub use source::checkpoint_digest;
 pub use stat_cache::{StatCache, StatCacheError};
 pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};
 pub use table::{Table, TableError};
 pub use tables::{Speaker, Tables};
 pub use tensor_file::TensorFileError;
-pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError};
+pub use voice::{EMBEDDING_WIDTH, Voice, VoiceError, check_voice_name};

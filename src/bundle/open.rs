@@ -17,8 +17,8 @@ use tracing::warn;
 /// An opened bundle: its manifest is sound, and every listed file is there with the listed size.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    dir: PathBuf,
-    manifest: Manifest,
+    pub(super) dir: PathBuf,
+    pub(super) manifest: Manifest,
     graphs: BTreeMap<GraphId, GraphFile>,
 }
 
@@ -55,8 +55,8 @@ impl GraphFile {
     }
 }
 
-const VOICES_FOLDER: &str = "voices/";
-const VOICE_SUFFIX: &str = ".safetensors";
+pub(super) const VOICES_FOLDER: &str = "voices/";
+pub(super) const VOICE_SUFFIX: &str = ".safetensors";
 /// Room for two thousand files.
 const MAX_MANIFEST_BYTES: u64 = 256 << 10;
 
@@ -163,19 +163,26 @@ impl Bundle {
     /// # Errors
     /// [`BundleError::NoVoice`] when the bundle lacks it, [`BundleError::Voice`] when its file is unsound.
     pub fn voice(&self, name: &str) -> Result<Voice, BundleError> {
-        let known = self.voice_names();
-        if !known.iter().any(|voice| voice == name) {
-            return Err(BundleError::NoVoice {
-                bundle: self.manifest.name.clone(),
-                voice: name.to_owned(),
-                known,
-            });
+        if !self.voice_names().iter().any(|voice| voice == name) {
+            return Err(self.no_voice(name));
         }
-        let path = self
-            .dir
-            .join(format!("{VOICES_FOLDER}{name}{VOICE_SUFFIX}"));
+        let path = self.voice_path(name);
         Voice::read(name, &path, &self.manifest)
             .map_err(|source| BundleError::Voice { path, source })
+    }
+
+    /// Where a voice of this name is, or would be.
+    pub fn voice_path(&self, name: &str) -> PathBuf {
+        self.dir
+            .join(format!("{VOICES_FOLDER}{name}{VOICE_SUFFIX}"))
+    }
+
+    pub(super) fn no_voice(&self, name: &str) -> BundleError {
+        BundleError::NoVoice {
+            bundle: self.manifest.name.clone(),
+            voice: name.to_owned(),
+            known: self.voice_names(),
+        }
     }
 
     /// The text tokenizer's file; `None` where the bundle takes no text.
@@ -185,7 +192,7 @@ impl Bundle {
     }
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
     let read = |source| BundleError::Read {
         path: path.to_owned(),
         source,
@@ -203,16 +210,22 @@ fn read_manifest(path: &Path) -> Result<Manifest, BundleError> {
     file.take(MAX_MANIFEST_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(read)?;
-    let refused = |source: ManifestError| BundleError::Manifest {
+    parse_manifest(path, &text)
+}
+
+/// A manifest that is to be read from `path`, or was.
+pub(super) fn parse_manifest(path: &Path, text: &str) -> Result<Manifest, BundleError> {
+    let parsed = if text.len() as u64 > MAX_MANIFEST_BYTES {
+        Err(ManifestError::TooLarge {
+            max_bytes: MAX_MANIFEST_BYTES,
+        })
+    } else {
+        Manifest::parse(text)
+    };
+    parsed.map_err(|source| BundleError::Manifest {
         path: path.to_owned(),
         source: Box::new(source),
-    };
-    if text.len() as u64 > MAX_MANIFEST_BYTES {
-        return Err(refused(ManifestError::TooLarge {
-            max_bytes: MAX_MANIFEST_BYTES,
-        }));
-    }
-    Manifest::parse(&text).map_err(refused)
+    })
 }
 
 fn check_size(dir: &Path, file: &str, listed: u64) -> Result<(), BundleError> {

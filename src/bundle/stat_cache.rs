@@ -1,12 +1,12 @@
 //! Digests remembered by what `stat` says of a file, so that an unchanged one is not read again.
 
 use crate::ids::Digest;
+use crate::stat::FileStat;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use tracing::{debug, warn};
 
 /// Digests of files, keyed by path, size, modification time and inode.
@@ -33,12 +33,9 @@ pub struct StatCacheError {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Entry {
-    bytes: u64,
-    mtime_s: i64,
-    mtime_ns: i64,
-    inode: u64,
+    #[serde(flatten)]
+    stat: FileStat,
     sha256: Digest,
 }
 
@@ -54,8 +51,6 @@ const FILE_NAME: &str = "digests.json";
 const LOCK_NAME: &str = "digests.lock";
 /// Some tens of thousands of files.
 const MAX_FILE_BYTES: u64 = 16 << 20;
-/// As coarse as time stamps get (FAT).
-const SETTLED: Duration = Duration::from_secs(2);
 
 impl StatCache {
     /// Opens the cache kept in `cache_dir`; the folder is made when something is saved.
@@ -82,27 +77,21 @@ impl StatCache {
     pub fn digest(&mut self, path: &Path) -> io::Result<Digest> {
         let path = fs::canonicalize(path)?;
         let mut file = File::open(&path)?;
-        let before = file.metadata()?;
+        let stat = FileStat::of(&file.metadata()?);
         let key = path.to_str();
         let known = key.and_then(|key| self.added.get(key).or_else(|| self.entries.get(key)));
-        if let Some(entry) = known.filter(|entry| entry.describes(&before)) {
+        if let Some(entry) = known.filter(|entry| entry.stat == stat) {
             debug!(path = %path.display(), "digest known");
             return Ok(entry.sha256);
         }
         let started = SystemTime::now();
         let sha256 = Digest::of_reader(&mut file)?;
-        self.hashed_bytes += before.len();
-        let entry = Entry::new(&before, sha256);
-        if !entry.describes(&file.metadata()?) {
+        self.hashed_bytes += stat.bytes;
+        if FileStat::of(&file.metadata()?) != stat {
             return Err(io::Error::other("the file changed while it was read"));
         }
-        let settled = before
-            .modified()
-            .ok()
-            .and_then(|modified| started.duration_since(modified).ok())
-            .is_some_and(|age| age >= SETTLED);
-        if let Some(key) = key.filter(|_| settled) {
-            self.added.insert(key.to_owned(), entry);
+        if let Some(key) = key.filter(|_| stat.is_settled(started)) {
+            self.added.insert(key.to_owned(), Entry { stat, sha256 });
         }
         Ok(sha256)
     }
@@ -151,22 +140,6 @@ impl StatCache {
     }
 }
 
-impl Entry {
-    fn new(stat: &Metadata, sha256: Digest) -> Self {
-        Self {
-            bytes: stat.len(),
-            mtime_s: stat.mtime(),
-            mtime_ns: stat.mtime_nsec(),
-            inode: stat.ino(),
-            sha256,
-        }
-    }
-
-    fn describes(&self, stat: &Metadata) -> bool {
-        *self == Self::new(stat, self.sha256)
-    }
-}
-
 fn load(path: &Path) -> BTreeMap<String, Entry> {
     match try_load(path) {
         Ok(files) => files,
@@ -201,6 +174,7 @@ mod tests {
     use super::super::fixture::{set_age, write_file};
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn an_unchanged_file_is_hashed_once_across_processes() {

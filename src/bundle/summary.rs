@@ -2,10 +2,12 @@
 
 use super::check::TABLES_FILE;
 use super::error::BundleError;
+use super::manifest::Manifest;
 use super::map::MappedFile;
 use super::open::Bundle;
 use super::path::BundlePath;
 use super::tensor_file::TensorIndex;
+use super::voice::Voice;
 use crate::ids::{Digest, Family, GraphId, Mode};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -72,10 +74,33 @@ pub struct VoiceSummary {
     pub name: String,
     /// Prompt tokens; 0 for a voice without a prompt.
     pub prompt_tokens: usize,
+    /// Mel frames of the prompt.
+    pub prompt_frames: usize,
     /// Length of the prompt.
     pub prompt_seconds: f64,
     /// What the prompt says.
     pub transcript: Option<String>,
+    /// Euclidean length of the speaker's embedding.
+    pub embedding_norm: f64,
+}
+
+impl VoiceSummary {
+    /// Describes a voice of the bundle with this manifest.
+    pub fn of(voice: &Voice, manifest: &Manifest) -> Self {
+        let prompt_tokens = voice.prompt_token.len();
+        let squares = voice
+            .embedding
+            .iter()
+            .map(|value| f64::from(*value).powi(2));
+        Self {
+            name: voice.name.clone(),
+            prompt_tokens,
+            prompt_frames: voice.prompt_mel.len() / manifest.mel_bins,
+            prompt_seconds: seconds(prompt_tokens, manifest.token_rate),
+            transcript: voice.transcript.clone(),
+            embedding_norm: squares.sum::<f64>().sqrt(),
+        }
+    }
 }
 
 impl Bundle {
@@ -135,19 +160,14 @@ impl Bundle {
         Ok(index.names().into_iter().filter_map(describe).collect())
     }
 
-    fn voice_summaries(&self) -> Result<Vec<VoiceSummary>, BundleError> {
+    /// Describes every voice.
+    ///
+    /// # Errors
+    /// [`BundleError::Voice`] when one is unsound.
+    pub fn voice_summaries(&self) -> Result<Vec<VoiceSummary>, BundleError> {
         self.voice_names()
             .iter()
-            .map(|name| {
-                let voice = self.voice(name)?;
-                let prompt_tokens = voice.prompt_token.len();
-                Ok(VoiceSummary {
-                    name: voice.name,
-                    prompt_tokens,
-                    prompt_seconds: seconds(prompt_tokens, self.manifest().token_rate),
-                    transcript: voice.transcript,
-                })
-            })
+            .map(|name| Ok(VoiceSummary::of(&self.voice(name)?, self.manifest())))
             .collect()
     }
 }

@@ -2,13 +2,13 @@
 
 use super::manifest::Manifest;
 use super::tensor_file::{Allowed, TensorFileError, TensorIndex};
-use crate::ids::Mode;
+use crate::hint::{Class, Hint};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Values of a speaker embedding.
@@ -29,12 +29,12 @@ pub struct Voice {
     pub transcript: Option<String>,
 }
 
-/// Why a voice cannot be read or written.
+/// Why a voice cannot be read, or not be put into a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VoiceError {
-    /// The file cannot be read or written.
-    #[error("cannot read or write the file")]
+    /// The file cannot be read.
+    #[error("cannot read the file")]
     Io(#[source] io::Error),
     /// The file is larger than a voice can be.
     #[error("the file has more than {MAX_FILE_BYTES} bytes")]
@@ -83,23 +83,21 @@ pub enum VoiceError {
     },
 }
 
+impl Hint for VoiceError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    fn class(&self) -> Class {
+        Class::Input
+    }
+}
+
 /// Far above thirty seconds of prompt, the most a speech tokenizer takes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 const TRANSCRIPT: &str = "transcript";
 
 impl Voice {
-    /// Whether the voice holds what a mode needs of it.
-    pub fn serves(&self, mode: Mode) -> bool {
-        let transcript = self.transcript.as_deref();
-        match mode {
-            Mode::Sft => true,
-            Mode::ZeroShot => {
-                !self.prompt_token.is_empty() && transcript.is_some_and(|words| !words.is_empty())
-            }
-            _ => !self.prompt_token.is_empty(),
-        }
-    }
-
     /// Reads a voice and checks it against the bundle it belongs to.
     ///
     /// # Errors
@@ -177,32 +175,12 @@ impl Voice {
         safetensors::serialize(tensors, metadata).map_err(VoiceError::Encode)
     }
 
-    /// Writes the voice; a file already there is replaced in one step.
+    /// Checks name, sizes and values against the bundle the voice is for.
     ///
     /// # Errors
-    /// [`VoiceError`] when the voice does not fit the bundle or the file cannot be written.
-    pub fn write(&self, path: &Path, manifest: &Manifest) -> Result<(), VoiceError> {
-        let bytes = self.to_bytes(manifest)?;
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        // A temporary file is its owner's alone unless told otherwise; the umask still applies.
-        let mut file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(VoiceError::Io)?;
-        file.write_all(&bytes).map_err(VoiceError::Io)?;
-        file.as_file().sync_all().map_err(VoiceError::Io)?;
-        file.persist(path)
-            .map_err(|error| VoiceError::Io(error.error))?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(VoiceError::Io)
-    }
-
-    fn check(&self, manifest: &Manifest) -> Result<(), VoiceError> {
-        check_name(&self.name)?;
+    /// [`VoiceError`] naming the first part that does not fit.
+    pub fn check(&self, manifest: &Manifest) -> Result<(), VoiceError> {
+        check_voice_name(&self.name)?;
         let speech_vocab = manifest.llm.speech_vocab;
         let foreign = |id: &&i32| usize::try_from(**id).map_or(true, |id| id >= speech_vocab);
         if let Some(&id) = self.prompt_token.iter().find(foreign) {
@@ -237,7 +215,11 @@ fn finite(field: &'static str, values: &[f32]) -> Result<(), VoiceError> {
     Err(VoiceError::NotFinite { field })
 }
 
-fn check_name(name: &str) -> Result<(), VoiceError> {
+/// Whether a voice can have this name.
+///
+/// # Errors
+/// [`VoiceError::Name`].
+pub fn check_voice_name(name: &str) -> Result<(), VoiceError> {
     let bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
     let length = name.chars().count();
     if !(1..=64).contains(&length) || name.starts_with('.') || name.contains(bad) {
@@ -257,26 +239,6 @@ mod tests {
     use super::super::fixture;
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_voice_is_written_and_read_and_replaced() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("one.safetensors");
-        let manifest = fixture::manifest();
-        let mut voice = fixture::voice();
-        for transcript in [Some("first".to_owned()), None] {
-            voice.transcript = transcript;
-            voice.write(&path, &manifest).expect("written");
-            assert_eq!(Voice::read("one", &path, &manifest).expect("read"), voice);
-        }
-        let names: Vec<_> = std::fs::read_dir(dir.path()).expect("folder").collect();
-        assert_eq!(names.len(), 1, "no temporary file is left: {names:?}");
-
-        let plain = dir.path().join("plain");
-        std::fs::write(&plain, "").expect("written");
-        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode();
-        assert_eq!(mode(&path), mode(&plain), "readable as any file is");
-    }
 
     #[test]
     fn what_does_not_fit_the_bundle_is_refused() {

@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 const OLD: &[u8] = b"the engine before";
 const NEW: &[u8] = b"the engine after";
@@ -338,6 +339,26 @@ fn a_flipped_byte_sends_the_entry_into_quarantine() {
     assert!(found(&store, &inputs).is_some());
 }
 
+fn modified(path: &Path) -> SystemTime {
+    let metadata = fs::metadata(path).expect("there");
+    metadata.modified().expect("a time")
+}
+
+#[test]
+fn an_engine_that_was_just_written_is_hashed_until_it_has_settled() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let inputs = fixture::inputs();
+    let entry = fixture::build_at(&store, &inputs, NEW, SystemTime::now());
+    let modified = modified(&entry.engine_path());
+    flip_byte(&entry);
+    fixture::set_modified(&entry.engine_path(), modified);
+    assert!(
+        matches!(store.lookup(&inputs), Lookup::Corrupt { .. }),
+        "a change within the time stamp's grain goes unseen"
+    );
+}
+
 #[test]
 fn verify_finds_what_changed_behind_the_stat() {
     let root = tempfile::tempdir().expect("temporary folder");
@@ -345,13 +366,9 @@ fn verify_finds_what_changed_behind_the_stat() {
     let inputs = fixture::inputs();
     let entry = fixture::build(&store, &inputs, NEW);
     let path = entry.engine_path();
-    let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+    let modified = modified(&path);
     flip_byte(&entry);
-    File::options()
-        .append(true)
-        .open(&path)
-        .and_then(|file| file.set_modified(modified?))
-        .expect("own file");
+    fixture::set_modified(&path, modified);
     assert!(
         found(&store, &inputs).is_some(),
         "an ordinary look-up trusts the stat"
@@ -371,9 +388,11 @@ fn a_copied_store_is_hashed_once_and_then_trusted() {
     let entry = fixture::build(&store, &inputs, NEW);
     let stat = entry.dir().join("stat.json");
     let (engine, copy) = (entry.engine_path(), entry.dir().join("copy"));
+    let modified = modified(&engine);
     fs::copy(&engine, &copy)
         .and_then(|_| fs::rename(&copy, &engine))
         .expect("writable");
+    fixture::set_modified(&engine, modified);
     let before = fs::read(&stat).expect("remembered");
     assert!(found(&store, &inputs).is_some());
     assert_ne!(

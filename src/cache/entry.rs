@@ -1,7 +1,8 @@
 //! One engine in the store.
 
-use super::files::{self, FileStat};
+use super::files;
 use super::{CacheError, Corruption, Manifest, Verification};
+use crate::stat::FileStat;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,18 +97,19 @@ impl Entry {
         let text = fs::read(self.dir.join(STAT_FILE)).unwrap_or_default();
         let record: StatRecord = serde_json::from_slice(&text).unwrap_or_default();
         self.manifest.files.iter().all(|file| {
-            let found = FileStat::of(&self.dir.join(&file.name)).ok();
-            found.is_some_and(|stat| {
-                stat.bytes == file.bytes && record.get(&file.name) == Some(&stat)
-            })
+            let found = FileStat::of_file(&self.dir.join(&file.name));
+            found
+                .is_ok_and(|stat| stat.bytes == file.bytes && record.get(&file.name) == Some(&stat))
         })
     }
 
     /// Remembers that the files were just hashed. Where that cannot be written, they are hashed again next time.
-    pub(super) fn remember_files(&self) {
+    ///
+    /// `read_at`: when that began.
+    pub(super) fn remember_files(&self, read_at: SystemTime) {
         let stats = self.manifest.files.iter().filter_map(|file| {
-            let stat = FileStat::of(&self.dir.join(&file.name)).ok()?;
-            Some((file.name.clone(), stat))
+            let stat = FileStat::of_file(&self.dir.join(&file.name)).ok()?;
+            stat.is_settled(read_at).then(|| (file.name.clone(), stat))
         });
         self.remember(&stats.collect());
     }
@@ -160,7 +162,8 @@ impl Entry {
                 name: file.name.clone(),
                 source,
             };
-            let stat = FileStat::of(&path).map_err(unreadable)?;
+            let read_at = SystemTime::now();
+            let stat = FileStat::of_file(&path).map_err(unreadable)?;
             if stat.bytes != file.bytes {
                 return Err(Corruption::Size {
                     name: file.name.clone(),
@@ -176,7 +179,9 @@ impl Entry {
                     found,
                 });
             }
-            record.insert(file.name.clone(), stat);
+            if stat.is_settled(read_at) {
+                record.insert(file.name.clone(), stat);
+            }
         }
         Ok(record)
     }

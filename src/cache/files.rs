@@ -1,36 +1,10 @@
-//! Files and folders on the disk: stat, digests, writes that survive a crash.
+//! Files and folders on the disk: digests, writes that survive a crash.
 
 use crate::ids::Digest;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// What tells, without reading a file, that it is the one that was hashed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct FileStat {
-    pub(super) bytes: u64,
-    modified_s: u64,
-    modified_ns: u32,
-    inode: u64,
-}
-
-impl FileStat {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "not a file"));
-        }
-        let modified = metadata.modified()?.duration_since(UNIX_EPOCH);
-        let modified = modified.unwrap_or_default();
-        Ok(Self {
-            bytes: metadata.len(),
-            modified_s: modified.as_secs(),
-            modified_ns: modified.subsec_nanos(),
-            inode: inode(&metadata),
-        })
-    }
-}
+use std::time::SystemTime;
 
 /// The digest of a file's content.
 pub(super) fn digest(path: &Path) -> io::Result<Digest> {
@@ -102,14 +76,4 @@ pub(super) fn folder_names(path: &Path) -> io::Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
-}
-
-#[cfg(unix)]
-fn inode(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &fs::Metadata) -> u64 {
-    0
 }

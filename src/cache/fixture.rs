@@ -6,7 +6,8 @@ use crate::profile::{CompileOptions, ComputeCapability, Extent, ShapeSet};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// Number of fields of [`KeyInputs`].
 pub(super) const FIELDS: usize = 9;
@@ -145,10 +146,30 @@ pub(super) fn record() -> BuildRecord {
 }
 
 /// Builds an entry of `content`.
+///
+/// The engine is an hour old, so that its stat is remembered.
 pub(super) fn build(store: &EngineStore, inputs: &KeyInputs, content: &[u8]) -> Entry {
+    let an_hour_ago = SystemTime::now() - Duration::from_hours(1);
+    build_at(store, inputs, content, an_hour_ago)
+}
+
+/// Builds an entry whose engine was written at `time`.
+pub(super) fn build_at(
+    store: &EngineStore,
+    inputs: &KeyInputs,
+    content: &[u8],
+    time: SystemTime,
+) -> Entry {
     let Begun::Build(pending) = store.begin(inputs, "engine.plan", true).expect("begun") else {
         panic!("no one else builds here");
     };
     std::fs::write(pending.engine_path(), content).expect("writable");
+    set_modified(&pending.engine_path(), time);
     pending.commit(record()).expect("committed")
+}
+
+pub(super) fn set_modified(path: &Path, time: SystemTime) {
+    let file = std::fs::File::options().append(true).open(path);
+    file.and_then(|file| file.set_modified(time))
+        .expect("own file");
 }

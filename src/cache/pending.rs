@@ -1,10 +1,11 @@
 //! Building an entry: lock, temporary folder, atomic commit.
 
-use super::files::{self, FileStat};
+use super::files;
 use super::lock::{BusyLock, KeyLock};
 use super::steps::Step;
 use super::store::{EngineStore, Place};
 use super::{BuildRecord, CacheError, EngineFile, EngineKey, Entry, KeyInputs, Manifest};
+use crate::stat::FileStat;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -117,6 +118,7 @@ impl Pending {
     /// [`CacheError`]; the store is then as it was before, or without the entry that was being replaced. Once the entry
     /// has its name, nothing fails any more: what could not be flushed or cleaned up is a warning.
     pub fn commit(mut self, record: BuildRecord) -> Result<Entry, CacheError> {
+        let read_at = SystemTime::now();
         let files = self.seal_files()?;
         let manifest = self.manifest(files, record);
         let Place {
@@ -132,7 +134,7 @@ impl Pending {
         store.step(Step::WriteManifest, "write", &path, || {
             files::write_synced(&path, &text)
         })?;
-        Entry::at(id.clone(), temporary.clone(), manifest.clone()).remember_files();
+        Entry::at(id.clone(), temporary.clone(), manifest.clone()).remember_files(read_at);
         store.step(Step::SyncEntry, "flush", temporary, || {
             files::sync_folder(temporary)
         })?;
@@ -214,7 +216,7 @@ fn seal(folder: &Path, name: String) -> io::Result<EngineFile> {
     let path = folder.join(&name);
     files::sync_file(&path)?;
     Ok(EngineFile {
-        bytes: FileStat::of(&path)?.bytes,
+        bytes: FileStat::of_file(&path)?.bytes,
         sha256: files::digest(&path)?,
         name,
     })

@@ -1,11 +1,13 @@
 //! `cvtrt build`: engines for every graph of a bundle.
 
 use super::context::{self, Context};
+use super::export::{self, Exported};
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
 use super::progress::BuildProgress;
 use super::rehearse::{Script, rehearse};
+use super::values::positive;
 use crate::build::{
     self, BuildRequest, Built, Cancel, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
     WorkerCommand,
@@ -16,7 +18,7 @@ use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability};
 use crate::qualify;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Compile every graph of a bundle into verified, cached engines
@@ -43,7 +45,7 @@ pub(super) struct Args {
     #[arg(long)]
     no_tf32: bool,
     /// Requests to serve at once; widens the profile's batches
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroU16>)]
     concurrency: Option<NonZeroU16>,
     /// GPU ordinal
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -90,8 +92,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let mut digests = model::digests(context);
     let bundle = match &args.model_dir {
-        Some(model_dir) => super::export::bundle_of(model_dir, context)?,
+        Some(model_dir) => match export::exported(model_dir, &mut digests, context)? {
+            Exported::Present(bundle) => *bundle,
+            Exported::Missing(out) if args.dry_run => {
+                return would_export(model_dir, out, context);
+            }
+            Exported::Missing(out) => export::export_to(&out, model_dir, context)?,
+        },
         None => model::bundle(args.bundle.as_deref(), context)?,
     };
     let backend = args.backend()?;
@@ -112,7 +121,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         verify: !args.no_verify,
         timing_cache: args.timing_cache.clone(),
     };
-    let mut digests = model::digests(context);
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
         model::keep_digests(&mut digests);
@@ -153,6 +161,31 @@ fn qualified(
         request.store.keep_precision_plan(plan)?;
     }
     Ok(build::plan(request, digests)?)
+}
+
+/// What a dry run says of a checkpoint that is not exported: its graphs are planned from the bundle.
+fn would_export(model_dir: &Path, bundle: PathBuf, context: &Context) -> Result<Exit, Failure> {
+    #[derive(serde::Serialize)]
+    struct Export {
+        model_dir: PathBuf,
+        bundle: PathBuf,
+    }
+    #[derive(serde::Serialize)]
+    struct WouldExport {
+        export: Export,
+    }
+    let model_dir = model_dir.to_owned();
+    let would = WouldExport {
+        export: Export { model_dir, bundle },
+    };
+    context.printer().result(&would, |WouldExport { export }| {
+        format!(
+            "{} would be exported to {} first; its graphs are planned from there",
+            export.model_dir.display(),
+            export.bundle.display()
+        )
+    })?;
+    Ok(Exit::Done)
 }
 
 fn execute(

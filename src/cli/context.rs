@@ -7,6 +7,7 @@ use crate::build::Cancel;
 use crate::config::{self, ConfigFile, Places};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Where the program was started.
@@ -45,12 +46,16 @@ impl Origin {
     }
 
     /// Gives the command line its variables and the file's defaults.
-    pub(super) fn apply(&self, command: Command) -> Result<Command, Failure> {
-        let command = config::with_variables(command);
-        match &self.file {
-            Some(file) => Ok(config::with_file(command, file)?),
-            None => Ok(command),
-        }
+    pub(super) fn apply(
+        &self,
+        command: Command,
+        arguments: &[OsString],
+    ) -> Result<Command, Failure> {
+        Ok(config::with_sources(
+            command,
+            arguments,
+            self.file.as_ref(),
+        )?)
     }
 }
 

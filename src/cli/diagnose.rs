@@ -3,6 +3,7 @@
 use super::context::{Context, FlagOrigin};
 use super::failure::{Exit, Failure};
 use super::model;
+use crate::bundle::Bundle;
 use crate::diagnose::{Diagnosis, Finding, State, Subjects};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 /// Check drivers, libraries, bundles and engines, and name every fix
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Bundle to check, a folder or a name under onnx/; every bundle there where none is named
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
     /// Profile to check against: a file, or a name
     #[arg(long, value_name = "FILE")]
     profile: Option<String>,
@@ -31,8 +35,15 @@ struct Report {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let profile = model::profile(args.profile.as_deref(), None, None, context)?;
+    let onnx = std::slice::from_ref(&context.places().onnx);
+    let bundle = args
+        .bundle
+        .as_deref()
+        .map(|word| Bundle::resolve(word, onnx))
+        .transpose()?;
     let diagnosis = Diagnosis::of(&Subjects {
         places: context.places(),
+        bundle: bundle.as_deref(),
         backends: &model::backends(context),
         store: &model::store(context),
         profile: &profile,

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::printer;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, StatCache, checkpoint_digest};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,8 +27,21 @@ pub(super) struct Args {
     export_python: Option<PathBuf>,
 }
 
-/// The bundle of an upstream checkpoint, exported to `onnx/` under the checkpoint folder's name.
-pub(super) fn bundle_of(model_dir: &Path, context: &Context) -> Result<Bundle, Failure> {
+/// The bundle of an upstream checkpoint in `onnx/`, under the checkpoint folder's name.
+#[derive(Debug)]
+pub(super) enum Exported {
+    /// It is there, and was exported from the weights as they are.
+    Present(Box<Bundle>),
+    /// It is not, or the weights have changed since.
+    Missing(PathBuf),
+}
+
+/// Looks for the bundle of an upstream checkpoint; exports nothing.
+pub(super) fn exported(
+    model_dir: &Path,
+    digests: &mut StatCache,
+    context: &Context,
+) -> Result<Exported, Failure> {
     let name = std::fs::canonicalize(model_dir)
         .ok()
         .and_then(|dir| dir.file_name().map(PathBuf::from));
@@ -36,15 +49,37 @@ pub(super) fn bundle_of(model_dir: &Path, context: &Context) -> Result<Bundle, F
         Failure::usage(anyhow::anyhow!("{} is not a folder", model_dir.display()))
     })?;
     let out = context.places().onnx.join(name);
+    let failed = |error| {
+        let what = format!("cannot read {}", model_dir.display());
+        Failure::usage(anyhow::Error::from(error).context(what))
+    };
+    let digest = checkpoint_digest(model_dir, digests).map_err(failed)?;
+    match Bundle::open(&out) {
+        Ok(bundle) if digest == Some(bundle.manifest().source.digest) => {
+            Ok(Exported::Present(Box::new(bundle)))
+        }
+        _ => Ok(Exported::Missing(out)),
+    }
+}
+
+/// Exports an upstream checkpoint, and says nothing of it on stdout.
+pub(super) fn export_to(
+    out: &Path,
+    model_dir: &Path,
+    context: &Context,
+) -> Result<Bundle, Failure> {
     let args = Args {
         model_dir: model_dir.to_owned(),
-        out: out.clone(),
+        out: out.to_owned(),
         check_only: false,
         scripts_dir: None,
         export_python: None,
     };
-    match run(&args, context)? {
-        Exit::Done => Ok(Bundle::open(&out)?),
+    let mut command = exporter(&args, context)?;
+    // With this the exporter talks on stderr and ends with a document.
+    command.arg("--json").stdout(Stdio::null());
+    match exit_of(&mut command)? {
+        Exit::Done => Ok(Bundle::open(out)?),
         exit => Err(Failure::message(
             exit,
             format!("{} was not exported", model_dir.display()),
@@ -53,6 +88,15 @@ pub(super) fn bundle_of(model_dir: &Path, context: &Context) -> Result<Bundle, F
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let mut command = exporter(args, context)?;
+    if context.json() {
+        command.arg("--json");
+    }
+    exit_of(&mut command)
+}
+
+/// The exporter's command line.
+fn exporter(args: &Args, context: &Context) -> Result<Command, Failure> {
     if !args.model_dir.is_dir() {
         return Err(Failure::message(
             Exit::Usage,
@@ -75,10 +119,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.check_only {
         command.arg("--check-only");
     }
-    if context.json() {
-        command.arg("--json");
-    }
-    match status(&mut command)?.code() {
+    Ok(command)
+}
+
+fn exit_of(command: &mut Command) -> Result<Exit, Failure> {
+    match status(command)?.code() {
         Some(0) => Ok(Exit::Done),
         // The exporter has already said what is wrong with the folder.
         Some(2) => Ok(Exit::Usage),

@@ -112,6 +112,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, with what was being done or with which file in front.
+    #[must_use]
+    pub fn about(mut self, what: impl std::fmt::Display + Send + Sync + 'static) -> Self {
+        self.error = self.error.context(what);
+        self
+    }
+
     /// The process's exit code.
     pub fn code(&self) -> ExitCode {
         self.exit.into()

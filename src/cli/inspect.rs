@@ -5,6 +5,7 @@ use super::engine;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
+use super::voices;
 use crate::bundle::{Bundle, BundleSummary};
 use crate::cache::Entry;
 use crate::ids::{BackendId, Precision};
@@ -147,7 +148,7 @@ fn bundle_text(summary: &BundleSummary) -> String {
     text.push('\n');
     text.push_str(&graphs_table(summary));
     text.push('\n');
-    text.push_str(&voices_table(summary));
+    text.push_str(&voices::table_of(&summary.voices));
     text
 }
 
@@ -170,25 +171,6 @@ fn graphs_table(summary: &BundleSummary) -> String {
             graph.file.to_string(),
             printer::bytes(graph.bytes),
             digest,
-        ]
-    });
-    table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())
-}
-
-fn voices_table(summary: &BundleSummary) -> String {
-    let heading = ["voice", "prompt", "transcript"]
-        .map(str::to_owned)
-        .to_vec();
-    let rows = summary.voices.iter().map(|voice| {
-        let prompt = if voice.prompt_tokens == 0 {
-            "none".to_owned()
-        } else {
-            format!("{:.2} s", voice.prompt_seconds)
-        };
-        vec![
-            voice.name.clone(),
-            prompt,
-            voice.transcript.clone().unwrap_or_default(),
         ]
     });
     table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>())

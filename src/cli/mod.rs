@@ -11,6 +11,7 @@ mod export;
 mod failure;
 mod global;
 mod inspect;
+mod listen;
 mod model;
 mod printer;
 mod progress;
@@ -19,6 +20,8 @@ mod rehearse;
 mod serve;
 mod setup;
 mod synth;
+mod values;
+mod voices;
 #[cfg(feature = "serve")]
 mod warmup;
 mod worker;
@@ -60,6 +63,8 @@ enum Command {
     Engines(engines::Args),
     /// Text to an audio file
     Synth(Box<synth::Args>),
+    /// List, keep and remove voices of a bundle
+    Voices(Box<voices::Args>),
     /// Answer requests for speech over HTTP
     #[cfg(feature = "serve")]
     Serve(Box<serve::Args>),
@@ -101,7 +106,7 @@ enum Parsed {
 
 fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
     let context = context::Origin::here()?;
-    let command = context.apply(Cli::command())?;
+    let command = context.apply(Cli::command(), arguments)?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return said(&error, json),
@@ -149,6 +154,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Calibrate(args) => calibrate::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
+        Command::Voices(args) => voices::run(args, context),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]
@@ -168,6 +174,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
-        crate::config::with_variables(Cli::command()).debug_assert();
+        let command = crate::config::with_sources(Cli::command(), &[], None);
+        command.expect("no file").debug_assert();
     }
 }

@@ -38,6 +38,16 @@ pub(super) struct LoadFlags {
     device: u32,
 }
 
+impl LoadFlags {
+    /// The same flags for graphs that no tier is forced on.
+    pub(super) fn without_tier(&self) -> Self {
+        Self {
+            tier: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// Loads graphs of a bundle as the flags say.
 pub(super) fn deployment(
     bundle: &Bundle,

@@ -4,16 +4,15 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::printer;
 use crate::backend::{Backends, LoadOptions};
-use crate::bundle::{Bundle, Voice};
-use crate::frontend::TextTokenizer;
-use crate::frontend::text::{Splitting, TextFrontend, text_from_bytes};
-use crate::ids::{BackendId, Mode};
+use crate::bundle::Bundle;
+use crate::frontend::text::{TextFrontend, text_from_bytes};
+use crate::ids::BackendId;
 use crate::pipeline::SpeechRequest;
 use crate::qualify::{QualifyError, Rehearsal};
+use crate::reading::{Reader, Wish, WishedVoice};
 use crate::setup::text_graphs;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
 
 /// What to say.
 #[derive(Debug, Clone, Copy)]
@@ -95,40 +94,28 @@ pub(super) fn rehearse<T>(
     })
 }
 
-/// One request per text, the voices in turn; none where the bundle cannot speak.
+/// One request per segment of a text, the voices in turn; none where the bundle cannot speak.
 fn requests(
     bundle: &Bundle,
     script: Script<'_>,
     context: &Context,
 ) -> Result<Vec<SpeechRequest>, Failure> {
-    let voices = voices(bundle, script.voices)?;
-    let Some(tokenizer) = bundle.tokenizer_path().filter(|_| !voices.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let tokenizer = TextTokenizer::open(&tokenizer)?;
     let frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
+    let reader = Reader::open(bundle, frontend)?;
+    let mut voices = script.voices.to_vec();
+    if voices.is_empty() {
+        voices = reader.voice_names();
+        voices.truncate(VOICES);
+    }
     let mut requests = Vec::new();
-    for (at, text) in texts(script.texts)?.iter().enumerate() {
-        let (voice, mode) = &voices[at % voices.len()];
-        let transcript = voice
-            .transcript
-            .as_deref()
-            .filter(|_| *mode == Mode::ZeroShot);
-        let prompt_text_ids = match transcript {
-            Some(transcript) => tokenizer.encode(&frontend.unsplit(transcript))?,
-            None => Vec::new(),
-        };
-        for segment in frontend.segments(text, &tokenizer, &Splitting::default())? {
-            requests.push(SpeechRequest {
-                mode: *mode,
-                text_ids: tokenizer.encode(&segment)?,
-                prompt_text_ids: prompt_text_ids.clone(),
-                voice: Arc::clone(voice),
-                seed: at as u64,
-                max_tokens: Some(script.max_tokens.get()),
-                speed: 1.0,
-            });
-        }
+    // A text says nothing to a bundle without voices.
+    for ((seed, text), voice) in (0..).zip(texts(script.texts)?).zip(voices.iter().cycle()) {
+        requests.extend(reader.segments(&Wish {
+            voice: WishedVoice::Named(voice.clone()),
+            seed,
+            max_tokens: Some(script.max_tokens.get()),
+            ..Wish::new(text)
+        })?);
     }
     Ok(requests)
 }
@@ -144,29 +131,4 @@ fn texts(file: Option<&Path>) -> Result<Vec<String>, Failure> {
     let text = text_from_bytes(&bytes).map_err(|error| unusable(error.into()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines.map(str::to_owned).collect())
-}
-
-/// Voices, each with the mode in which it shows most of itself.
-fn voices(bundle: &Bundle, named: &[String]) -> Result<Vec<(Arc<Voice>, Mode)>, Failure> {
-    let names = if named.is_empty() {
-        bundle.voice_names()
-    } else {
-        named.to_vec()
-    };
-    let most = if named.is_empty() {
-        VOICES
-    } else {
-        names.len()
-    };
-    let mut voices = Vec::new();
-    for name in names {
-        let voice = Arc::new(bundle.voice(&name)?);
-        let modes = [Mode::ZeroShot, Mode::CrossLingual, Mode::Sft];
-        let mode = modes
-            .into_iter()
-            .find(|mode| bundle.manifest().modes.contains(mode) && voice.serves(*mode));
-        voices.extend(mode.map(|mode| (voice, mode)));
-    }
-    voices.truncate(most);
-    Ok(voices)
 }

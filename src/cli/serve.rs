@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
+use super::values::positive;
 use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::Deployment;
@@ -32,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 9234)]
     port: u16,
     /// Requests per model that wait or are being spoken; more are answered with 429
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = positive::<NonZeroUsize>)]
     limit_concurrency: NonZeroUsize,
     /// Connections the system keeps until they are accepted
     #[arg(long, value_name = "N", default_value_t = 2048)]

@@ -1,9 +1,10 @@
 //! `cvtrt.yaml`: flags written down.
 
 use crate::hint::{Class, Hint};
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, Id};
 use serde_yaml::{Mapping, Value};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// A configuration file: flags by their long name, those of one command under the command's name.
@@ -18,6 +19,13 @@ use std::path::{Path, PathBuf};
 pub struct ConfigFile {
     path: PathBuf,
     entries: Mapping,
+}
+
+/// What entries are looked up in.
+#[derive(Debug, Clone, Copy)]
+struct Known<'a> {
+    globals: &'a [Arg],
+    outranked: &'a HashSet<Id>,
 }
 
 /// Why a configuration file cannot be used.
@@ -132,11 +140,20 @@ impl ConfigFile {
     }
 
     /// Changes flags of a command that is not built yet: clap looks a built one's flags up by their old places.
-    pub(super) fn apply(&self, command: Command) -> Result<Command, ConfigError> {
+    ///
+    /// `outranked`: flags that stay as they are.
+    pub(super) fn apply(
+        &self,
+        command: Command,
+        outranked: &HashSet<Id>,
+    ) -> Result<Command, ConfigError> {
         let name = command.get_name().to_owned();
         let globals = command.get_arguments().filter(|arg| arg.is_global_set());
-        let globals: Vec<Arg> = globals.cloned().collect();
-        self.apply_entries(command, &name, &self.entries, &globals)
+        let known = Known {
+            globals: &globals.cloned().collect::<Vec<_>>(),
+            outranked,
+        };
+        self.apply_entries(command, &name, &self.entries, known)
     }
 
     fn apply_entries(
@@ -144,7 +161,7 @@ impl ConfigFile {
         mut command: Command,
         name: &str,
         entries: &Mapping,
-        globals: &[Arg],
+        known: Known<'_>,
     ) -> Result<Command, ConfigError> {
         for (key, value) in entries {
             let Some(entry) = key.as_str() else {
@@ -155,16 +172,20 @@ impl ConfigFile {
                 (command.find_subcommand(entry).cloned(), value)
             {
                 let changed =
-                    self.apply_entries(subcommand, &format!("{name} {entry}"), own, globals)?;
+                    self.apply_entries(subcommand, &format!("{name} {entry}"), own, known)?;
                 command = command.mut_subcommand(entry, |_| changed);
                 continue;
             }
             let named = |arg: &&Arg| arg.get_long() == Some(entry);
             let own = command.get_arguments().find(named).cloned();
-            let Some(arg) = own.as_ref().or_else(|| globals.iter().find(named)) else {
+            let Some(arg) = own.as_ref().or_else(|| known.globals.iter().find(named)) else {
                 return Err(self.unknown(entry, name));
             };
-            let changed = arg.clone().default_values(self.values(entry, value, arg)?);
+            let values = self.values(entry, value, arg)?;
+            if known.outranked.contains(arg.get_id()) {
+                continue;
+            }
+            let changed = arg.clone().default_values(values);
             command = match own {
                 Some(own) => command.mut_arg(own.get_id(), |_| changed),
                 None => command.arg(changed),

@@ -1,32 +1,42 @@
 //! Where a setting comes from: flag > `CVTRT_*` variable > `cvtrt.yaml` > default.
 //!
-//! One mechanism serves every flag of every command: [`with_variables`] gives each long flag its variable, and
-//! [`with_file`] turns the file's entries into defaults.
+//! One mechanism serves every flag of every command: [`with_sources`] gives each long flag its variable and turns the
+//! file's entries into defaults. An empty variable counts as none.
 
 mod file;
 mod places;
+mod rivals;
 
 pub use file::{ConfigError, ConfigFile};
 pub use places::Places;
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
+use rivals::Outranked;
+use std::ffi::OsString;
 
 /// The file looked for in the working folder and above it.
 pub const FILE_NAME: &str = "cvtrt.yaml";
 
-/// Gives every long flag of every command its environment variable: `--runtime-dir` is `CVTRT_RUNTIME_DIR`.
-pub fn with_variables(command: Command) -> Command {
-    let command = command.mut_args(with_variable);
-    command.mut_subcommands(with_variables)
-}
-
-/// Makes the file's entries the defaults of the flags they name.
+/// Gives every long flag its environment variable (`--runtime-dir` is `CVTRT_RUNTIME_DIR`), and the file's entry as its
+/// default.
+///
+/// Of flags that exclude each other, the one in the better place counts, and what weaker places say of its rivals is
+/// ignored: `--fp32` on the command line outranks `CVTRT_FP16`.
 ///
 /// # Errors
-/// [`ConfigError::Unknown`] for an entry that names no flag.
-pub fn with_file(command: Command, file: &ConfigFile) -> Result<Command, ConfigError> {
-    file.apply(command)
+/// [`ConfigError::Unknown`] for an entry that names no flag, and the other errors of an entry.
+pub fn with_sources(
+    command: Command,
+    arguments: &[OsString],
+    file: Option<&ConfigFile>,
+) -> Result<Command, ConfigError> {
+    let outranked = Outranked::by(&command, arguments);
+    let command = with_variables(command, &outranked);
+    match file {
+        Some(file) => file.apply(command, &outranked.entries),
+        None => Ok(command),
+    }
 }
 
 /// The variable of a long flag.
@@ -34,7 +44,17 @@ pub fn variable(flag: &str) -> String {
     format!("CVTRT_{}", flag.replace('-', "_").to_uppercase())
 }
 
-fn with_variable(arg: Arg) -> Arg {
+/// A variable's value, where it has one.
+fn set_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn with_variables(command: Command, outranked: &Outranked) -> Command {
+    let command = command.mut_args(|arg| with_variable(arg, outranked));
+    command.mut_subcommands(|command| with_variables(command, outranked))
+}
+
+fn with_variable(arg: Arg, outranked: &Outranked) -> Arg {
     let Some(long) = arg.get_long().map(str::to_owned) else {
         return arg;
     };
@@ -49,5 +69,9 @@ fn with_variable(arg: Arg) -> Arg {
         ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
         _ => arg,
     };
-    arg.env(variable(&long)).hide_env(true)
+    let name = variable(&long);
+    if outranked.variables.contains(arg.get_id()) || set_variable(&name).is_none() {
+        return arg;
+    }
+    arg.env(name).hide_env(true)
 }

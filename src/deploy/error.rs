@@ -1,7 +1,7 @@
 //! Why graphs were not loaded.
 
 use crate::backend::NoBackend;
-use crate::build::BuildError;
+use crate::build::{BuildError, WeightsError};
 use crate::bundle::BundleError;
 use crate::hint::{Class, Hint};
 use crate::ids::{GraphId, Tier};
@@ -25,6 +25,9 @@ pub enum DeployError {
         /// The tier.
         tier: Tier,
     },
+    /// A model takes weights that its bundle does not list.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// No link of a graph's chain loads it.
     #[error("`{graph}` cannot be served")]
     Graph {
@@ -52,6 +55,7 @@ impl Hint for DeployError {
                 )
                 .into(),
             ),
+            Self::Weights(error) => error.hint(),
             Self::Graph { source, .. } => source.hint(),
         }
     }
@@ -61,6 +65,7 @@ impl Hint for DeployError {
             Self::Bundle(error) => error.class(),
             Self::Plan(error) => error.class(),
             Self::NoEngine { .. } => Class::Unavailable,
+            Self::Weights(error) => error.class(),
             Self::Graph { source, .. } => source.class(),
         }
     }

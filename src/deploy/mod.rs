@@ -138,7 +138,9 @@ fn load(
     planned: PlannedGraph,
 ) -> Result<(LoadedGraph, Served), DeployError> {
     let graph = planned.graph;
-    let model = request.bundle.graph_file(graph)?.path.clone();
+    let file = request.bundle.graph_file(graph)?;
+    build::check_weights(graph, file)?;
+    let model = file.path.clone();
     let engine = match &planned.state {
         PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => {
             Some(found.engine_path())

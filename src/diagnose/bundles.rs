@@ -6,11 +6,14 @@ use crate::config::Places;
 use crate::hint::Hint;
 use std::path::Path;
 
-/// One finding per bundle, and whether any of them is sound.
-pub(super) fn check(places: &Places) -> (Vec<Finding>, bool) {
-    let found = match Bundle::list(&places.onnx) {
-        Ok(found) => found,
-        Err(error) => return (vec![damaged(&places.onnx, &error)], false),
+/// One finding per bundle, and whether any of them is sound. `only`: look at no other than this one.
+pub(super) fn check(places: &Places, only: Option<&Path>) -> (Vec<Finding>, bool) {
+    let found = match only {
+        Some(dir) => vec![dir.to_owned()],
+        None => match Bundle::list(&places.onnx) {
+            Ok(found) => found,
+            Err(error) => return (vec![damaged(&places.onnx, &error)], false),
+        },
     };
     if found.is_empty() {
         let what = format!("there is none in {}", places.onnx.display());

@@ -13,6 +13,7 @@ use crate::config::Places;
 use crate::cuda;
 use crate::ids::Tier;
 use crate::profile::Profile;
+use std::path::Path;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -46,6 +47,8 @@ pub struct Subjects<'a> {
     pub places: &'a Places,
     /// Libraries.
     pub backends: &'a Backends,
+    /// The one bundle to check; `None`: every bundle in its place.
+    pub bundle: Option<&'a Path>,
     /// The engine cache.
     pub store: &'a EngineStore,
     /// The profile that would be used.
@@ -73,7 +76,7 @@ impl Diagnosis {
         }
         let (found, tier) = backends::check(subjects.backends, subjects.profile);
         findings.extend(found);
-        let (found, speakable) = bundles::check(subjects.places);
+        let (found, speakable) = bundles::check(subjects.places, subjects.bundle);
         findings.extend(found);
         findings.push(engines::check(subjects.store, subjects.backends));
         findings.push(machine::memory(subjects.profile));

@@ -1,7 +1,9 @@
 //! How an utterance's tokens are drawn, and how many.
 
+use super::loops::LoopWatch;
 use super::random::Uniforms;
 use super::sampling::Sampler;
+use super::silence::Silence;
 use crate::bundle::{LlmSpec, SamplingSpec};
 use std::ops::RangeInclusive;
 
@@ -21,6 +23,10 @@ pub struct Drawing {
     /// Upstream masks the single id `speech_vocab`: in v2 other stop ids stay reachable, in v3 even the real end does.
     /// [`Self::new`] masks the whole stop set.
     pub masked_early: RangeInclusive<i32>,
+    /// Leads out of loops.
+    pub loops: LoopWatch,
+    /// Decides which silent tokens are heard.
+    pub silence: Silence,
 }
 
 /// Shortest and longest speech, in tokens.
@@ -46,6 +52,8 @@ impl Drawing {
             lengths,
             stop: llm.stop.clone(),
             masked_early: llm.stop.clone(),
+            loops: LoopWatch::default(),
+            silence: Silence::new(llm.silent.clone()),
         }
     }
 }

@@ -215,9 +215,11 @@ impl Hint for SpeechError {
             Self::NoTranscript { .. } => {
                 Some("choose a voice with a transcript, or --mode cross_lingual".into())
             }
-            Self::TextTooLong { .. } | Self::TooManyTokens { .. } => {
-                Some("split the text into shorter sentences".into())
+            Self::TextTooLong { .. } => Some("split the text into shorter sentences".into()),
+            Self::TooManyTokens { .. } => {
+                Some("use a shorter recording, or a shorter prompt".into())
             }
+            Self::NoSpeech => Some("another --seed may speak; otherwise say more words".into()),
             Self::Logits { graph, .. } | Self::NotFinite { graph } => {
                 Some(format!("cvtrt build --graphs {graph} without --fp16 or --bf16").into())
             }

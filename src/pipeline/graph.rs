@@ -73,21 +73,14 @@ impl StageGraph {
         lane: &Lane,
         contract: &Signature,
     ) -> Result<Self, OpenError> {
-        let placement = compiled.placement();
-        if placement != Placement::Host {
-            return Err(OpenError::Placement { graph, placement });
-        }
         let signature = compiled.signature();
         let misfit = |source| OpenError::Contract { graph, source };
         let input_swaps = arrange("input", &contract.inputs, &signature.inputs).map_err(misfit)?;
         let output_swaps =
             arrange("output", &contract.outputs, &signature.outputs).map_err(misfit)?;
-        let session = Arc::clone(compiled)
-            .open(lane)
-            .map_err(|source| OpenError::Load { graph, source })?;
         Ok(Self {
             graph,
-            session,
+            session: open_session(graph, compiled, lane)?,
             input_swaps,
             output_swaps,
             recycled: Recycled::default(),
@@ -131,6 +124,24 @@ impl StageGraph {
     pub(crate) fn take_time(&mut self) -> RunTime {
         std::mem::take(&mut self.time)
     }
+}
+
+/// Opens a session of a graph that takes its tensors on the host.
+///
+/// # Errors
+/// [`OpenError::Placement`] when the graph lives elsewhere, [`OpenError::Load`] when it opens no session.
+pub(crate) fn open_session(
+    graph: GraphId,
+    compiled: &Arc<dyn CompiledGraph>,
+    lane: &Lane,
+) -> Result<Box<dyn Session>, OpenError> {
+    let placement = compiled.placement();
+    if placement != Placement::Host {
+        return Err(OpenError::Placement { graph, placement });
+    }
+    Arc::clone(compiled)
+        .open(lane)
+        .map_err(|source| OpenError::Load { graph, source })
 }
 
 /// A port of a contract; dimensions are written as in an ONNX file.

@@ -27,6 +27,19 @@ pub struct SpeechRequest {
     pub speed: f64,
 }
 
+/// Speech tokens to say in another voice, mode `vc`.
+#[derive(Debug, Clone)]
+pub struct ConversionRequest {
+    /// The tokens, of a recording that the speech tokenizer heard.
+    pub tokens: Vec<i32>,
+    /// The voice; it needs a prompt.
+    pub voice: Arc<Voice>,
+    /// Decides every random number.
+    pub seed: u64,
+    /// 2 is twice as fast; 0.25 to 4.
+    pub speed: f64,
+}
+
 /// What of a voice the flow hears.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FlowVoice<'a> {
@@ -38,6 +51,12 @@ pub(super) struct FlowVoice<'a> {
 impl SpeechRequest {
     /// What the language model reads first.
     pub(super) fn llm_prompt(&self, manifest: &Manifest) -> Result<LlmPrompt, SpeechError> {
+        if !self.mode.takes_text() {
+            return Err(SpeechError::Mode {
+                mode: self.mode,
+                reason: "it takes speech, not text".to_owned(),
+            });
+        }
         check_mode(self.mode, manifest)?;
         if self.text_ids.is_empty() {
             return Err(SpeechError::EmptyText);
@@ -127,10 +146,8 @@ pub fn check_speed(speed: f64) -> Result<(), SpeechError> {
     }
 }
 
-fn check_mode(mode: Mode, manifest: &Manifest) -> Result<(), SpeechError> {
-    let reason = if !mode.takes_text() {
-        "it takes speech, not text".to_owned()
-    } else if let Some(reason) = manifest.lacks.get(&mode) {
+pub(super) fn check_mode(mode: Mode, manifest: &Manifest) -> Result<(), SpeechError> {
+    let reason = if let Some(reason) = manifest.lacks.get(&mode) {
         reason.clone()
     } else if !manifest.modes.contains(&mode) {
         format!("`{}` does not have it", manifest.name)

@@ -52,7 +52,22 @@ impl Sampler {
         history: &[i32],
         uniforms: &mut dyn Uniforms,
     ) -> Result<i32, NotFinite> {
-        self.fill_probabilities(logits, masked)?;
+        self.draw_without(&[], logits, masked, history, uniforms)
+    }
+
+    /// Draws the next token, and none of `barred` where there is another.
+    ///
+    /// # Errors
+    /// [`NotFinite`] when any logit is NaN or infinite.
+    pub fn draw_without(
+        &mut self,
+        barred: &[i32],
+        logits: &[f32],
+        masked: &RangeInclusive<i32>,
+        history: &[i32],
+        uniforms: &mut dyn Uniforms,
+    ) -> Result<i32, NotFinite> {
+        self.fill_probabilities(logits, masked, barred)?;
         self.fill_nucleus();
         let candidates = self.nucleus.iter().map(|&(weight, _)| weight);
         let (_, token) = self.nucleus[pick(candidates, uniforms.draw())];
@@ -80,21 +95,29 @@ impl Sampler {
         &mut self,
         logits: &[f32],
         masked: &RangeInclusive<i32>,
+        barred: &[i32],
     ) -> Result<(), NotFinite> {
+        let excluded = |index| {
+            let id = id_from_index(index);
+            masked.contains(&id) || barred.contains(&id)
+        };
         let mut largest = f32::NEG_INFINITY;
         for (index, &logit) in logits.iter().enumerate() {
             if !logit.is_finite() {
                 let head_rows = logits.len();
                 return Err(NotFinite { index, head_rows });
             }
-            if !masked.contains(&id_from_index(index)) {
+            if !excluded(index) {
                 largest = largest.max(logit);
             }
+        }
+        if largest == f32::NEG_INFINITY && !barred.is_empty() {
+            return self.fill_probabilities(logits, masked, &[]);
         }
         self.probabilities.clear();
         let mut sum = 0f64;
         for (index, &logit) in logits.iter().enumerate() {
-            let weight = if masked.contains(&id_from_index(index)) {
+            let weight = if excluded(index) {
                 0.0
             } else {
                 (logit - largest).exp()

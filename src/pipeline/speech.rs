@@ -17,6 +17,10 @@ pub struct Speech {
     pub tokens: Vec<i32>,
     /// Why there are no more.
     pub end: End,
+    /// Loops of tokens the model was led out of.
+    pub loops_broken: usize,
+    /// Silent tokens that are not heard, because they lengthen a pause that is long already.
+    pub silence_held_back: usize,
     /// Where the time went.
     pub times: StageTimes,
     /// What ran each graph.
@@ -24,6 +28,19 @@ pub struct Speech {
 }
 
 impl Speech {
+    /// Says in the log what a listener may miss or wonder at.
+    pub(super) fn log(&self) {
+        let (tokens, loops) = (self.tokens.len(), self.loops_broken);
+        if loops > 0 {
+            tracing::warn!(loops, "the model repeated itself and was led on");
+        }
+        match self.end {
+            End::MaxTokens => tracing::warn!(tokens, "the speech stopped at its limit"),
+            End::Loop => tracing::warn!(tokens, "the speech stopped in a loop"),
+            End::Stop(_) | End::Given => {}
+        }
+    }
+
     /// Length of the audio, in seconds.
     #[expect(
         clippy::cast_precision_loss,

@@ -7,7 +7,7 @@ use super::hift::HiftStage;
 use super::llm::{Feed, LlmPrompt, LlmStage, SlotId};
 use super::mel::stretch;
 use super::random::{SeededNoise, SourceNoise, SplitMix64};
-use super::request::{FlowVoice, SpeechRequest, check_speed};
+use super::request::{ConversionRequest, FlowVoice, SpeechRequest, check_mode, check_speed};
 use super::schedule::{Piece, Schedule};
 use super::speech::Speech;
 use super::times::StageTimes;
@@ -137,6 +137,22 @@ impl Synthesizer {
         self.drive(utterance, sound, cancelled)
     }
 
+    /// Says the speech tokens of a recording in another voice.
+    ///
+    /// # Errors
+    /// [`SpeechError`]; the synthesiser can go on with the next request.
+    pub fn convert(&mut self, request: &ConversionRequest) -> Result<Speech, SpeechError> {
+        check_mode(Mode::Vc, &self.manifest)?;
+        let ConversionRequest {
+            tokens,
+            voice,
+            seed,
+            speed,
+        } = request;
+        let mut noise = SeededNoise::new(seed ^ NOISE_STREAM);
+        self.speak_tokens(tokens.clone(), voice, *speed, &mut noise)
+    }
+
     /// Makes audio of speech tokens with the prompt of a voice; the language model does not run.
     ///
     /// # Errors
@@ -192,16 +208,20 @@ impl Synthesizer {
             return Err(SpeechError::NoSpeech);
         }
         sound.times.total = sound.start.elapsed();
-        Ok(Speech {
+        let speech = Speech {
             pcm: sound.pcm,
             sample_rate: self.manifest.sample_rate,
             tokens: utterance.tokens().to_vec(),
             end: utterance
                 .end()
                 .expect("an utterance without demands has ended"),
+            loops_broken: utterance.loops_broken(),
+            silence_held_back: utterance.silence_held_back(),
             times: sound.times,
             backends: self.backends.clone(),
-        })
+        };
+        speech.log();
+        Ok(speech)
     }
 
     /// Does what the utterance asks for until it asks no more, or is stopped.

@@ -43,6 +43,8 @@ pub enum End {
     Stop(i32),
     /// The limit was reached first.
     MaxTokens,
+    /// The model went round in a loop and found no way out.
+    Loop,
     /// The tokens were given, not generated.
     Given,
 }
@@ -51,7 +53,10 @@ pub enum End {
 struct Tokens {
     prompt: LlmPrompt,
     drawing: Option<Drawing>,
-    generated: Vec<i32>,
+    /// Tokens the language model has given.
+    drawn: Vec<i32>,
+    /// Those of them, or of the tokens given, that are heard.
+    heard: Vec<i32>,
     end: Option<End>,
 }
 
@@ -72,13 +77,13 @@ enum PieceState {
 impl Utterance {
     /// An utterance whose tokens the language model is to find.
     pub fn new(prompt: LlmPrompt, drawing: Drawing, schedule: Schedule, flow_steps: usize) -> Self {
-        let generated = Vec::with_capacity(drawing.lengths.max);
         let end = (drawing.lengths.max == 0).then_some(End::MaxTokens);
         Self {
             tokens: Tokens {
                 prompt,
+                drawn: Vec::with_capacity(drawing.lengths.max),
+                heard: Vec::with_capacity(drawing.lengths.max),
                 drawing: Some(drawing),
-                generated,
                 end,
             },
             audio: Audio::new(),
@@ -96,7 +101,8 @@ impl Utterance {
                     speech: Vec::new(),
                 },
                 drawing: None,
-                generated: tokens,
+                drawn: Vec::new(),
+                heard: tokens,
                 end: Some(End::Given),
             },
             audio: Audio::new(),
@@ -116,7 +122,7 @@ impl Utterance {
         if tokens.end.is_some() {
             return None;
         }
-        Some(match tokens.generated.last() {
+        Some(match tokens.drawn.last() {
             Some(&last) => Demand::Decode(last),
             None => Demand::Prefill(&tokens.prompt),
         })
@@ -126,10 +132,8 @@ impl Utterance {
     pub fn audio_demand(&self) -> Option<Demand<'_>> {
         let (piece, state) = self.audio.piece.or_else(|| {
             let ended = self.tokens.end.is_some();
-            let generated = self.tokens.generated.len();
-            let next = self
-                .schedule
-                .next_piece(generated, ended, self.audio.offset)?;
+            let heard = self.tokens.heard.len();
+            let next = self.schedule.next_piece(heard, ended, self.audio.offset)?;
             Some((next, PieceState::Encoding))
         })?;
         Some(match state {
@@ -139,9 +143,21 @@ impl Utterance {
         })
     }
 
-    /// Speech tokens so far.
+    /// Speech tokens to be heard, so far.
     pub fn tokens(&self) -> &[i32] {
-        &self.tokens.generated
+        &self.tokens.heard
+    }
+
+    /// Silent tokens that are not heard, because they lengthen a pause that is long already.
+    pub fn silence_held_back(&self) -> usize {
+        let drawing = self.tokens.drawing.as_ref();
+        drawing.map_or(0, |drawing| drawing.silence.held_back())
+    }
+
+    /// Loops of tokens that the model was led out of.
+    pub fn loops_broken(&self) -> usize {
+        let drawing = self.tokens.drawing.as_ref();
+        drawing.map_or(0, |drawing| drawing.loops.broken())
     }
 
     /// Why no more tokens come; `None` while they do.
@@ -203,7 +219,7 @@ impl Utterance {
 impl Tokens {
     fn draw(&mut self, logits: &[f32]) -> Result<(), SpeechError> {
         let drawing = self.drawing.as_mut().expect("only drawn tokens ask");
-        let drawn = self.generated.len();
+        let drawn = self.drawn.len();
         let nothing = RangeInclusive::new(1, 0);
         let masked = if drawn < drawing.lengths.min {
             &drawing.masked_early
@@ -212,7 +228,13 @@ impl Tokens {
         };
         let token = drawing
             .sampler
-            .draw(logits, masked, &self.generated, &mut *drawing.uniforms)
+            .draw_without(
+                drawing.loops.barred(&self.drawn),
+                logits,
+                masked,
+                &self.drawn,
+                &mut *drawing.uniforms,
+            )
             .map_err(|source| SpeechError::Logits {
                 graph: GraphId::Llm,
                 tokens: drawn,
@@ -222,9 +244,15 @@ impl Tokens {
             self.end = Some(End::Stop(token));
             return Ok(());
         }
-        self.generated.push(token);
-        if self.generated.len() == drawing.lengths.max {
+        drawing.loops.watch(token, &self.drawn);
+        self.drawn.push(token);
+        if drawing.silence.passes(token) {
+            self.heard.push(token);
+        }
+        if self.drawn.len() == drawing.lengths.max {
             self.end = Some(End::MaxTokens);
+        } else if drawing.loops.is_hopeless() {
+            self.end = Some(End::Loop);
         }
         Ok(())
     }
@@ -242,8 +270,10 @@ impl Audio {
 #[cfg(test)]
 mod tests {
     use super::super::drawing::Lengths;
+    use super::super::loops::LoopWatch;
     use super::super::random::SplitMix64;
     use super::super::sampling::Sampler;
+    use super::super::silence::Silence;
     use super::*;
     use crate::bundle::SamplingSpec;
 
@@ -251,26 +281,41 @@ mod tests {
     const STOP: usize = 4;
 
     fn utterance(lengths: Lengths) -> Utterance {
-        let sampling = SamplingSpec {
+        let prompt = LlmPrompt {
+            text: vec![1],
+            speech: vec![],
+        };
+        let drawing = Drawing {
+            sampler: Sampler::new(sampling(), 5),
+            uniforms: Box::new(SplitMix64::new(0)),
+            lengths,
+            stop: 4..=4,
+            masked_early: 4..=4,
+            loops: LoopWatch::default(),
+            silence: Silence::new(vec![3]),
+        };
+        Utterance::new(prompt, drawing, Schedule::OneShot, STEPS)
+    }
+
+    fn sampling() -> SamplingSpec {
+        SamplingSpec {
             top_p: 0.8,
             top_k: 25,
             window: 10,
             tau: 0.1,
             min_ratio: 2.0,
             max_ratio: 20.0,
-        };
-        let prompt = LlmPrompt {
-            text: vec![1],
-            speech: vec![],
-        };
-        let drawing = Drawing {
-            sampler: Sampler::new(sampling, 5),
-            uniforms: Box::new(SplitMix64::new(0)),
-            lengths,
-            stop: 4..=4,
-            masked_early: 4..=4,
-        };
-        Utterance::new(prompt, drawing, Schedule::OneShot, STEPS)
+        }
+    }
+
+    /// Sampling that draws the likeliest token however often it came before.
+    fn free() -> SamplingSpec {
+        SamplingSpec {
+            top_k: 1,
+            window: 10_000,
+            tau: 1.0,
+            ..sampling()
+        }
     }
 
     /// Logits under which `id` is all but certain.
@@ -321,6 +366,54 @@ mod tests {
         utterance.give_logits(&favour(STOP)).expect("finite");
         assert_eq!(utterance.demand(), None);
         assert!(utterance.tokens().is_empty());
+    }
+
+    #[test]
+    fn a_pause_is_heard_for_a_while_and_counted_in_full() {
+        let mut utterance = utterance(Lengths { min: 1, max: 9 });
+        utterance.tokens.drawing.as_mut().expect("draws").sampler = Sampler::new(free(), 5);
+        while utterance.token_demand().is_some() {
+            utterance.give_logits(&favour(3)).expect("finite");
+        }
+        assert_eq!(utterance.tokens(), [3; 5]);
+        assert_eq!(utterance.silence_held_back(), 4);
+        let Some(Demand::Encode(piece)) = utterance.demand() else {
+            panic!("{:?}", utterance.demand());
+        };
+        assert_eq!((piece.tokens, piece.finalize), (5, true));
+    }
+
+    #[test]
+    fn a_loop_is_left_twice_and_then_ends_the_speech() {
+        let mut utterance = utterance(Lengths {
+            min: 1000,
+            max: 1000,
+        });
+        utterance.tokens.drawing.as_mut().expect("draws").sampler = Sampler::new(free(), 5);
+        let mut steps = 0;
+        while utterance.token_demand().is_some() {
+            let favoured = [1, 2][steps % 2];
+            utterance.give_logits(&favour(favoured)).expect("finite");
+            steps += 1;
+        }
+        assert_eq!(utterance.end(), Some(End::Loop));
+        assert_eq!(utterance.loops_broken(), 2);
+        let outside = |token: &&i32| ![1, 2].contains(*token);
+        let ways_out = utterance.tokens.drawn.iter().filter(outside).count();
+        assert_eq!((ways_out, steps), (2, 3 * 96 + 2));
+    }
+
+    #[test]
+    fn a_loop_of_the_only_id_there_is_ends_the_speech() {
+        let mut utterance = utterance(Lengths { min: 500, max: 500 });
+        let drawing = utterance.tokens.drawing.as_mut().expect("draws");
+        drawing.sampler = Sampler::new(free(), 5);
+        drawing.masked_early = 1..=4;
+        while utterance.token_demand().is_some() {
+            utterance.give_logits(&favour(0)).expect("finite");
+        }
+        assert_eq!(utterance.end(), Some(End::Loop));
+        assert!(utterance.tokens.drawn.iter().all(|&token| token == 0));
     }
 
     #[test]

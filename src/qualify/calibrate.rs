@@ -5,8 +5,8 @@ use super::rehearsal::heard_by;
 use super::tap::Ear;
 use super::{QualifyError, Rehearsal};
 use crate::backend::CompiledGraph;
-use crate::bundle::{Bundle, BundleError, BundlePath};
-use crate::ids::{Digest, GraphId};
+use crate::bundle::{Bundle, BundleError};
+use crate::ids::GraphId;
 use crate::onnx::{ModelFile, RewrittenOnnx};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,21 +68,8 @@ pub fn ranges_of(bundle: &Bundle) -> Result<Ranges, QualifyError> {
 ///
 /// # Errors
 /// [`QualifyError::Bundle`] where the bundle cannot be written.
-pub fn keep_ranges(bundle: &Bundle, ranges: &Ranges) -> Result<Bundle, QualifyError> {
-    let text = ranges.to_json();
-    // Named by its content: a reader that has just read the old manifest finds the old file, or none.
-    let name = format!("ranges-{}.json", Digest::of(&text).short());
-    let file = BundlePath::try_from(name).expect("digits and letters only");
-    let kept = Bundle::add_file(bundle.dir(), file.clone(), &text, |manifest| match manifest
-        .ranges
-        .replace(file.clone())
-    {
-        Some(old) if old != file => {
-            manifest.files.remove(&old);
-        }
-        _ => {}
-    })?;
-    Ok(kept)
+pub fn keep_ranges(bundle: &Bundle, ranges: &Ranges) -> Result<(), QualifyError> {
+    Ok(bundle.clone().keep_ranges(&ranges.to_json())?)
 }
 
 fn observed(

@@ -1,6 +1,7 @@
 //! Why nothing could be measured; what was measured and found wanting is a verdict, not an error.
 
 use crate::backend::{LoadError, RunError, Unavailable};
+use crate::build::WeightsError;
 use crate::bundle::BundleError;
 use crate::cache::CacheError;
 use crate::compare::CompareError;
@@ -21,6 +22,9 @@ pub enum QualifyError {
     /// The bundle cannot be used.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// A graph takes weights that nobody has checked.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// A graph cannot be rewritten.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -96,6 +100,7 @@ impl Hint for QualifyError {
         match self {
             Self::Unavailable(error) => error.hint(),
             Self::Bundle(error) => error.hint(),
+            Self::Weights(error) => error.hint(),
             Self::Onnx(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Open(error) => error.hint(),
@@ -114,6 +119,7 @@ impl Hint for QualifyError {
         match self {
             Self::Unavailable(error) => error.class(),
             Self::Bundle(error) => error.class(),
+            Self::Weights(error) => error.class(),
             Self::Onnx(error) => error.class(),
             Self::Load(error) => error.class(),
             Self::Open(error) => error.class(),

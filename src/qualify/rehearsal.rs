@@ -4,6 +4,7 @@ use super::QualifyError;
 use super::prompter::Prompter;
 use super::tap::{Ear, Tapped};
 use crate::backend::{Artifact, Backend, CompiledGraph, Lane, LoadOptions};
+use crate::build;
 use crate::bundle::Bundle;
 use crate::ids::GraphId;
 use crate::onnx::RewrittenOnnx;
@@ -50,9 +51,11 @@ impl fmt::Debug for Rehearsal<'_> {
 }
 
 impl Rehearsal<'_> {
-    /// The file of a graph.
+    /// The file of a graph, which takes no weights that the bundle does not list.
     pub(super) fn model(&self, graph: GraphId) -> Result<PathBuf, QualifyError> {
-        Ok(self.bundle.graph_file(graph)?.path.clone())
+        let file = self.bundle.graph_file(graph)?;
+        build::check_weights(graph, file)?;
+        Ok(file.path.clone())
     }
 
     /// A graph as it was exported.

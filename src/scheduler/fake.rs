@@ -42,6 +42,8 @@ pub(crate) fn speech(segment: &SpeechRequest) -> Speech {
         sample_rate: 24_000,
         tokens: segment.text_ids.clone(),
         end: End::MaxTokens,
+        loops_broken: 2,
+        silence_held_back: 0,
         times: StageTimes {
             total: Duration::from_millis(3),
             ..StageTimes::default()

@@ -71,6 +71,8 @@ impl Lane {
             tokens: speech.tokens.len(),
             took: speech.times.total,
             ends_segment: true,
+            end: Some(speech.end),
+            loops_broken: speech.loops_broken,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The two ends of an admitted request: the lane's job and the client's stream.
 
 use super::error::JobError;
-use crate::pipeline::SpeechRequest;
+use crate::pipeline::{End, SpeechRequest};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -28,6 +28,10 @@ pub struct Chunk {
     pub took: Duration,
     /// Whether it ends a segment.
     pub ends_segment: bool,
+    /// Why its segment has no more tokens, where that is known.
+    pub end: Option<End>,
+    /// Loops of tokens its segment was led out of.
+    pub loops_broken: usize,
 }
 
 /// A request on its way to the lane.

@@ -274,6 +274,9 @@ impl Account {
         self.samples += chunk.pcm.len() as u64;
         self.took += chunk.took;
         self.output_tokens += chunk.tokens;
+        if let Some(end) = chunk.end {
+            self.metrics.segment(&self.model, end, chunk.loops_broken);
+        }
     }
 
     #[expect(

@@ -4,11 +4,11 @@ use super::State;
 use super::answer::{self, Answer, Delivery};
 use super::error::{ApiError, CosyVoiceError};
 use super::form::Form;
-use super::reading::Wish;
 use super::request::Asked;
 use crate::frontend::encode::AudioFormat;
 use crate::frontend::text::{SplitRules, Splitting};
 use crate::ids::Mode;
+use crate::reading::Wish;
 use axum::Json;
 use axum::extract::{self, Extension, Request};
 use axum::http::StatusCode;
@@ -72,7 +72,7 @@ pub(super) async fn list_voices(
         .iter()
         .take(1)
         .flat_map(|model| model.reader.voice_names());
-    Json(names.map(str::to_owned).collect())
+    Json(names.collect())
 }
 
 async fn inference(
@@ -99,7 +99,7 @@ async fn inference(
         text: state
             .checked(text.to_owned())
             .map_err(|error| error.renamed(&NAMES))?,
-        voice: form.text("spk_id").map(str::to_owned),
+        voice: form.text("spk_id").map(str::to_owned).into(),
         mode: Some(mode),
         instruction: form
             .text("instruct_text")
@@ -109,6 +109,7 @@ async fn inference(
         splitting: splitting(&form)?,
         seed: parsed(&form, "seed")?.unwrap_or(0),
         speed: parsed(&form, "speed")?.unwrap_or(1.0),
+        max_tokens: None,
     };
     let segments = model
         .reader

@@ -1,9 +1,9 @@
 //! What a client hears when a request fails: one error, rendered as `OpenAI`'s API does, or as CosyVoice's.
 
-use super::reading::ReadError;
 use crate::frontend::FrontendError;
 use crate::hint::Hint;
 use crate::pipeline::SpeechError;
+use crate::reading::ReadError;
 use crate::scheduler::{JobError, Refused, WarmUpError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

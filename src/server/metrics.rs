@@ -1,6 +1,7 @@
 //! What Prometheus reads.
 
 use super::model::Model;
+use crate::pipeline::End;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,8 @@ pub(super) struct Metrics {
     durations: Family<Route, Histogram>,
     audio: Family<OfModel, Counter<f64, AtomicU64>>,
     rtf: Family<OfModel, Histogram>,
+    segments: Family<Ended, Counter>,
+    loops: Family<OfModel, Counter>,
     running: Family<OfModel, Gauge>,
     waiting: Family<OfModel, Gauge>,
 }
@@ -39,6 +42,12 @@ struct OfModel {
     model: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    model: String,
+    end: &'static str,
+}
+
 /// Around what a listener notices: a tenth of a second, and whole seconds.
 const SECONDS: [f64; 12] = [
     0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
@@ -53,6 +62,8 @@ impl Metrics {
             Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
         let audio = Family::default();
         let rtf = Family::new_with_constructor((|| Histogram::new(RTFS)) as fn() -> Histogram);
+        let segments = Family::default();
+        let loops = Family::default();
         let running = Family::default();
         let waiting = Family::default();
         let mut registry = Registry::with_prefix("cvtrt");
@@ -74,6 +85,16 @@ impl Metrics {
             Unit::Ratios,
             rtf.clone(),
         );
+        registry.register(
+            "speech_segments",
+            "Segments spoken, by what ended them",
+            segments.clone(),
+        );
+        registry.register(
+            "speech_loops_broken",
+            "Loops of speech tokens that models were led out of",
+            loops.clone(),
+        );
         registry.register("requests_running", "Requests being spoken", running.clone());
         registry.register("requests_waiting", "Requests in the queue", waiting.clone());
         Self {
@@ -82,6 +103,8 @@ impl Metrics {
             durations,
             audio,
             rtf,
+            segments,
+            loops,
             running,
             waiting,
         }
@@ -107,6 +130,23 @@ impl Metrics {
         };
         self.audio.get_or_create(&label).inc_by(seconds);
         self.rtf.get_or_create(&label).observe(rtf);
+    }
+
+    /// A segment was spoken.
+    pub(super) fn segment(&self, model: &str, end: End, loops_broken: usize) {
+        let model = model.to_owned();
+        let end = match end {
+            End::Stop(_) => "stop",
+            End::MaxTokens => "max_tokens",
+            End::Loop => "loop",
+            End::Given => "given",
+        };
+        let of_model = OfModel {
+            model: model.clone(),
+        };
+        self.segments.get_or_create(&Ended { model, end }).inc();
+        let loops_broken = u64::try_from(loops_broken).unwrap_or(u64::MAX);
+        self.loops.get_or_create(&of_model).inc_by(loops_broken);
     }
 
     /// Everything, in the `OpenMetrics` text format.

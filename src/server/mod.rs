@@ -1,7 +1,7 @@
 //! HTTP: `OpenAI`'s speech API, CosyVoice's own, and what operators ask.
 //!
-//! The server turns requests into segments (`reading`), has a scheduler speak them, and encodes what comes. It holds
-//! no audio but that of the requests in hand.
+//! The server turns requests into wishes, has them read (`crate::reading`) and spoken by a scheduler, and encodes what
+//! comes. It holds no audio but that of the requests in hand.
 
 mod admin;
 mod answer;
@@ -12,14 +12,12 @@ mod form;
 mod metrics;
 mod model;
 mod openai;
-mod reading;
 mod request;
 
 #[cfg(test)]
 mod tests;
 
 pub use model::Model;
-pub use reading::ReaderError;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;

@@ -1,12 +1,15 @@
 //! The models a server has.
 
-use super::reading::{DEFAULT, Reader, ReaderError};
 use crate::bundle::Bundle;
 use crate::deploy::Served;
 use crate::frontend::text::TextFrontend;
 use crate::ids::Tier;
+use crate::reading::{Reader, ReaderError};
 use crate::scheduler::Scheduler;
 use std::collections::BTreeSet;
+
+/// What clients call the first model.
+pub(super) const DEFAULT: &str = "default";
 
 /// A model, ready to take requests.
 #[derive(Debug)]

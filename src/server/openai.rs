@@ -3,12 +3,11 @@
 use super::State;
 use super::answer::{self, Answer, Delivery};
 use super::error::{ApiError, OpenAiError};
-use super::model::{self, Model};
-use super::reading::{DEFAULT, Wish};
+use super::model::{self, DEFAULT, Model};
 use super::request::Asked;
 use crate::frontend::encode::AudioFormat;
-use crate::frontend::text::Splitting;
 use crate::ids::{Mode, Tier};
+use crate::reading::Wish;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -97,6 +96,7 @@ pub(super) async fn voices(extract::State(state): extract::State<Arc<State>>) ->
             model
                 .reader
                 .voice_names()
+                .into_iter()
                 .map(|name| json!({ "id": name, "name": name, "model": model.name }))
         })
         .collect();
@@ -209,17 +209,16 @@ impl SpeechBody {
         let text = self
             .input
             .ok_or_else(|| ApiError::field("input", "the field is missing"))?;
+        let name = self.voice.map(|voice| match voice {
+            VoiceName::Name(name) | VoiceName::Object { id: name } => name,
+        });
         Ok(Wish {
-            text: state.checked(text)?,
-            voice: self.voice.map(|voice| match voice {
-                VoiceName::Name(name) | VoiceName::Object { id: name } => name,
-            }),
+            voice: name.into(),
             mode: self.mode,
             instruction: self.instructions.filter(|words| !words.is_empty()),
-            transcript: None,
-            splitting: Splitting::default(),
             seed: self.seed.unwrap_or(0),
             speed: self.speed.unwrap_or(1.0),
+            ..Wish::new(state.checked(text)?)
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::handle::{DynamicLibrary, EntryPoint, EntryPoints, LibraryHandle};
 use super::search::{Candidate, LibraryFiles, Refusal, SearchPath};
 use super::version::{Flavour, LibraryVersion};
+use crate::elf;
 use crate::hint::{Class, Hint};
 use std::borrow::Cow;
 use std::ffi::CStr;
@@ -157,6 +158,7 @@ fn open_file(path: &Path) -> Result<DynamicLibrary, Refusal> {
     if !path.is_file() {
         return Err(Refusal::Absent);
     }
+    elf::refuse_cut_short(path).map_err(|error| Refusal::NotLoadable(error.to_string()))?;
     DynamicLibrary::open(path).map_err(|error| Refusal::NotLoadable(error.to_string()))
 }
 

@@ -1,6 +1,8 @@
 //! Where a setting comes from: flag > variable > `cvtrt.yaml` > default, as `diagnose` shows it.
 
-use crate::place::Place;
+use crate::built::has_or_skip;
+use crate::place::{Place, bundle};
+use cvtrt::ids::BackendId;
 
 /// The value and the source of a setting.
 fn setting(
@@ -40,6 +42,64 @@ fn a_flag_outranks_a_variable_a_file_and_the_default() {
 
     let [value, source] = setting(&place, &["--port", "3003"], variable, "port");
     assert_eq!((&*value, &*source), ("3003", "flag"));
+}
+
+/// Where a precision is asked for: the file, a variable, the command line; and the one that counts.
+type Precisions = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+    &'static str,
+);
+
+#[test]
+fn of_flags_that_exclude_each_other_the_one_in_the_better_place_counts() {
+    let test = "of_flags_that_exclude_each_other_the_one_in_the_better_place_counts";
+    if !has_or_skip(BackendId::OrtCpu, test) {
+        return;
+    }
+    let cases: [Precisions; 7] = [
+        ("", &[("CVTRT_FP16", "1")], &["--fp32"], "fp32"),
+        ("fp16", &[], &["--fp32"], "fp32"),
+        ("bf16", &[("CVTRT_FP16", "1")], &["--fp32"], "fp32"),
+        ("fp16", &[("CVTRT_FP32", "1")], &[], "fp32"),
+        ("fp16", &[("CVTRT_FP32", "0")], &[], "fp16"),
+        ("fp16", &[("CVTRT_FP32", "")], &[], "fp16"),
+        ("", &[("CVTRT_MODEL_DIR", "gone")], &["--fp16"], "fp16"),
+    ];
+    for (file, variables, flags, counts) in cases {
+        let place = Place::new();
+        let file = if file.is_empty() {
+            String::new()
+        } else {
+            format!("build: {{{file}: true}}")
+        };
+        place.write("cvtrt.yaml", &file);
+        let bundle = bundle();
+        let bundle = bundle.to_str().expect("UTF-8");
+        let words = [
+            "build",
+            "--bundle",
+            bundle,
+            "--backend",
+            "ort-cpu",
+            "--dry-run",
+        ];
+        let run = place.cvtrt_with(&[&words[..], flags].concat(), variables);
+        // The processor's backend builds nothing but fp32, and names what it refuses.
+        if counts == "fp32" {
+            run.exits(0).says(&["fp32"]);
+        } else {
+            run.exits(3).complains(&[counts]);
+        }
+    }
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let place = Place::new();
+    let [value, source] = setting(&place, &[], &[("CVTRT_PORT", "")], "port");
+    assert_eq!((&*value, &*source), ("9234", "default"));
 }
 
 #[test]

@@ -36,6 +36,28 @@ fn without_a_library_the_fix_is_setup() {
 }
 
 #[test]
+fn a_named_bundle_is_checked_and_no_other() {
+    let place = with_bundle();
+    let copy = place.bundle_copy();
+    fs::remove_file(copy.join("tokenizer.json")).expect("it goes");
+    let run = place.cvtrt(&["diagnose", "--profile", "cpu", "--bundle", "bundle"]);
+    run.exits(1)
+        .says(&["PROBLEM bundle", "tokenizer.json", "cannot speak here"]);
+    let run = place.cvtrt(&[
+        "diagnose",
+        "--profile",
+        "cpu",
+        "--bundle",
+        "cosyvoice2-tiny",
+    ]);
+    run.says(&["ok      bundle", "cosyvoice2-tiny"]);
+    place
+        .cvtrt(&["diagnose", "--bundle", "gone"])
+        .exits(2)
+        .complains(&["error: ", "gone"]);
+}
+
+#[test]
 fn with_a_bundle_it_ends_with_the_tier_that_runs() {
     if !has_or_skip(
         BackendId::OrtCpu,

@@ -11,7 +11,7 @@ fn a_bundle_is_described() {
         "cosyvoice2-tiny",
         "24000 Hz",
         "zero_shot",
-        "the speech tokenizer is a stand-in",
+        "stand-ins    speech_tokenizer, campplus",
         "flow_estimator.onnx",
         "demo",
     ]);

@@ -7,13 +7,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Cursor;
 use std::process::Stdio;
-use std::time::Duration;
 
-fn has_ort(test: &str) -> bool {
+pub(crate) fn has_ort(test: &str) -> bool {
     has_or_skip(BackendId::OrtCpu, test)
 }
 
-fn line(words: &[&str]) -> Vec<OsString> {
+pub(crate) fn line(words: &[&str]) -> Vec<OsString> {
     let mut line = args![
         "synth",
         "--bundle",
@@ -31,7 +30,7 @@ fn synth(place: &Place, words: &[&str]) -> Run {
 }
 
 /// Samples of a WAV file, which must be one.
-fn samples(bytes: &[u8]) -> Vec<i16> {
+pub(crate) fn samples(bytes: &[u8]) -> Vec<i16> {
     let mut reader = hound::WavReader::new(Cursor::new(bytes)).expect("a WAV file");
     let spec = reader.spec();
     assert_eq!(
@@ -83,6 +82,16 @@ fn a_dash_streams_to_stdout_and_talks_on_stderr() {
     assert!(!samples(&run.stdout).is_empty());
     assert!(run.stderr.contains("RTF"), "{}", run.stderr);
     assert!(place.files().is_empty());
+}
+
+#[test]
+fn quiet_leaves_the_audio_alone() {
+    if !has_ort("quiet_leaves_the_audio_alone") {
+        return;
+    }
+    let run = synth(&Place::new(), &["Hello.", "-q", "-o", "-"]).exits(0);
+    assert!(!samples(&run.stdout).is_empty());
+    assert_eq!(run.stderr, "");
 }
 
 #[test]
@@ -227,9 +236,12 @@ fn a_mode_or_voice_that_does_not_fit_is_an_input_error() {
     }
     let place = Place::new();
     for (words, named) in [
-        (&["a", "--mode", "vc"][..], "mode `vc` is not available"),
-        (&["a", "--voice", "plain"], "voice `plain` has no prompt"),
-        (&["a", "--voice", "nobody"], "it has: demo, plain"),
+        (&["a", "--mode", "vc"][..], "a recording, not a text"),
+        (
+            &["a", "--voice", "plain", "--mode", "zero_shot"],
+            "voice `plain` has no prompt",
+        ),
+        (&["a", "--voice", "nobody"], "there are: demo, plain"),
     ] {
         synth(&place, words).exits(2).complains(&["error: ", named]);
     }
@@ -259,16 +271,35 @@ fn a_tier_that_does_not_run_here_is_a_missing_capability() {
 }
 
 #[test]
-fn a_text_beyond_every_model_ends_at_once() {
-    if !has_ort("a_text_beyond_every_model_ends_at_once") {
+fn weights_that_the_bundle_does_not_list_are_not_loaded() {
+    if !has_ort("weights_that_the_bundle_does_not_list_are_not_loaded") {
         return;
     }
-    let place = Place::new().with_time_limit(Duration::from_mins(2));
-    place.write("endless.txt", "a".repeat(100_000));
-    let run = synth(&place, &["--text-file", "endless.txt", "-o", "endless.wav"]).exits(2);
-    let run = run.complains(&["error: ", "the model has 2048", "hint: "]);
-    assert!(run.wall < Duration::from_mins(1), "{:?}", run.wall);
-    assert!(!place.path("endless.wav").exists());
+    let place = Place::new();
+    let copy = place.bundle_copy();
+    let graphs = cvtrt::testkit::data_path("graphs");
+    let model = fs::read(graphs.join("external.onnx")).expect("a model");
+    fs::write(copy.join("hift_f0.onnx"), &model).expect("written");
+    fs::copy(
+        graphs.join("external.onnx.data"),
+        copy.join("external.onnx.data"),
+    )
+    .expect("weights");
+    let text = fs::read_to_string(copy.join("bundle.yaml")).expect("a manifest");
+    let entry = text
+        .split("  hift_f0.onnx:\n")
+        .nth(1)
+        .expect("it is listed");
+    let listed: String = entry.split_inclusive('\n').take(2).collect();
+    let (bytes, digest) = (model.len(), cvtrt::ids::Digest::of(&model));
+    let changed = format!("    bytes: {bytes}\n    sha256: {digest}\n");
+    fs::write(copy.join("bundle.yaml"), text.replace(&listed, &changed)).expect("written");
+    let words = ["synth", "a", "--bundle", "bundle", "--profile", "cpu"];
+    let refusal = [
+        "error: ",
+        "`hift_f0` takes weights from `external.onnx.data`",
+    ];
+    place.cvtrt(&words).exits(2).complains(&refusal);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use cvtrt::ids::{BackendId, GraphId};
 use cvtrt::pipeline::{
     FlowStage, Graphs, HiftStage, LlmStage, LoadedGraph, OpenError, Synthesizer,
 };
+use cvtrt::reading::Listener;
 use cvtrt::tensor::{Placement, Tensor, TensorView};
 use cvtrt::testkit::{backend_or_skip, data_path, read_npz};
 use std::collections::BTreeMap;
@@ -25,6 +26,12 @@ const OPTIONS: LoadOptions = LoadOptions {
     device: 0,
 };
 
+/// The bundle in the tree.
+pub(crate) fn tiny_bundle() -> Bundle {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
+    Bundle::open(&folder).expect("the bundle in the tree is sound")
+}
+
 /// Recorded tensors.
 pub(crate) struct Golden(BTreeMap<String, Tensor>);
 
@@ -32,11 +39,9 @@ impl Fixture {
     /// CosyVoice2 at reduced width on `ort-cpu`; a skip, which is heard, where ONNX Runtime is not here.
     pub(crate) fn cosyvoice2(test: &str) -> Option<Self> {
         let backend = backend_or_skip(BackendId::OrtCpu, test)?;
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
-        let bundle = Bundle::open(&folder).expect("the bundle in the tree is sound");
-        let stand_ins = [GraphId::SpeechTokenizer, GraphId::Campplus];
-        let driven = bundle.graphs().filter(|graph| !stand_ins.contains(graph));
-        let graphs = driven
+        let bundle = tiny_bundle();
+        let graphs = bundle
+            .graphs()
             .map(|graph| {
                 let file = bundle.graph_file(graph).expect("a listed graph");
                 let compiled = backend
@@ -88,6 +93,10 @@ impl Fixture {
         let manifest = self.bundle.manifest();
         HiftStage::open(pitch, decode, &self.lane, manifest, &self.tables())
             .expect("the graphs fit")
+    }
+
+    pub(crate) fn listener(&self) -> Result<Listener, OpenError> {
+        Listener::open(&self.bundle, &self.graphs, &self.lane)
     }
 
     pub(crate) fn synthesizer(&self) -> Synthesizer {

@@ -11,5 +11,6 @@ mod flow;
 mod hift;
 mod llm;
 mod noise;
+mod prompt;
 mod sampling;
 mod speaking;

@@ -1,13 +1,12 @@
 //! Repetition-aware sampling, draw by draw.
 
-use crate::fixture::{Fixture, Golden, check};
-use cvtrt::bundle::{Bundle, SamplingSpec};
+use crate::fixture::{Fixture, Golden, check, tiny_bundle};
+use cvtrt::bundle::SamplingSpec;
 use cvtrt::compare::Tolerance;
 use cvtrt::pipeline::{
     Demand, Drawing, Feed, Lengths, LlmPrompt, Sampler, Schedule, Uniforms, Utterance,
 };
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,9 +33,7 @@ impl Uniforms for Recorded {
 }
 
 fn sampling() -> SamplingSpec {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
-    let bundle = Bundle::open(&folder).expect("the bundle in the tree is sound");
-    bundle.manifest().sampling.clone()
+    tiny_bundle().manifest().sampling.clone()
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn every_mode_of_the_bundle_speaks() {
     };
     let manifest = fixture.bundle.manifest();
     let mut synthesizer = fixture.synthesizer();
-    for &mode in &manifest.modes {
+    for &mode in manifest.modes.iter().filter(|mode| mode.takes_text()) {
         let speech = speak(&mut synthesizer, &request(&fixture, mode, "demo"));
         let frames = manifest.frames_of_tokens(speech.tokens.len());
         assert_eq!(
@@ -114,7 +114,7 @@ fn refusals_are_typed_and_leave_the_synthesiser_usable() {
     let good = request(&fixture, Mode::ZeroShot, "demo");
     let limit = i32::try_from(fixture.bundle.manifest().llm.max_positions).expect("small");
     let mut synthesizer = fixture.synthesizer();
-    let cases: [Refusal; 7] = [
+    let cases: [Refusal; 8] = [
         (
             "empty text",
             |request, _, _| request.text_ids.clear(),
@@ -144,6 +144,11 @@ fn refusals_are_typed_and_leave_the_synthesiser_usable() {
         ),
         (
             "a mode the bundle lacks",
+            |request, _, _| request.mode = Mode::Instruct,
+            |error| matches!(error, SpeechError::Mode { .. }),
+        ),
+        (
+            "a mode that takes no text",
             |request, _, _| request.mode = Mode::Vc,
             |error| matches!(error, SpeechError::Mode { .. }),
         ),

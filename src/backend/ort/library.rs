@@ -5,6 +5,7 @@
 )]
 
 use super::fault::{self, Fault};
+use crate::elf;
 use ort::LoadDynamicError;
 use ort::environment::{Environment, EnvironmentBuilder};
 use ort::logging::LogLevel;
@@ -91,7 +92,10 @@ impl OrtLibrary {
         for path in candidates {
             // `ort` keeps the first library it takes for the life of the process: what fails after that is final, and
             // another candidate would be reported under the wrong name.
-            let taken = fault::guard(|| ort::init_from(&path).map_err(|error| refusal(&error)));
+            let taken = fault::guard(|| {
+                elf::refuse_cut_short(&path).map_err(Fault::new)?;
+                ort::init_from(&path).map_err(|error| refusal(&error))
+            });
             let last = taken.is_ok();
             match taken.and_then(|builder| Self::of(&path, builder)) {
                 Ok(library) => return Ok(LOADED.get_or_init(|| library)),
@@ -266,6 +270,7 @@ pub(super) fn probe_loadable(name: &str) -> Result<(), String> {
 /// Opens a library for the life of the process, so that others find it under its name; the loader's words on failure.
 pub(super) fn keep_open(path: &Path) -> Result<(), String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    elf::refuse_cut_short(path).map_err(|error| error.to_string())?;
     // SAFETY: one of the vendor's CUDA libraries, which the CUDA provider would load itself where it is on the path.
     let opened = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     opened

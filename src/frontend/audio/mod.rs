@@ -20,7 +20,8 @@ pub use decode::DecodeLimits;
 pub use error::AudioError;
 pub use kaldi_fbank::{FBANK_BINS, kaldi_fbank, subtract_mean};
 pub use prompt::{
-    AlignedPrompt, FEATURE_RATE_HZ, MAX_SECONDS, PromptFeatures, speech_tokenizer_input,
+    AlignedPrompt, FEATURE_RATE_HZ, MAX_SECONDS, PromptFeatures, check_prompt, check_source,
+    speech_tokenizer_input,
 };
 pub use prompt_mel::{PromptMelSpec, prompt_mel};
 pub use resample::resample;

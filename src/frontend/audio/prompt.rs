@@ -40,7 +40,7 @@ impl PromptFeatures {
     /// # Errors
     /// [`AudioError`] when the audio is too short, too long, silent, or has a rate below [`FEATURE_RATE_HZ`].
     pub fn from_audio(clip: &Clip, mel: &PromptMelSpec) -> Result<Self, AudioError> {
-        check_speech(clip, MIN_PROMPT_MS)?;
+        check_prompt(clip)?;
         let samples = clip.at_rate(FEATURE_RATE_HZ)?;
         let mut fbank = kaldi_fbank(&samples)?;
         subtract_mean(
@@ -73,12 +73,28 @@ impl PromptFeatures {
     }
 }
 
+/// Whether audio can be a prompt: as [`PromptFeatures::from_audio`] checks it, before any of the work.
+///
+/// # Errors
+/// [`AudioError`] when it is too short, too long, silent, or has a rate below [`FEATURE_RATE_HZ`].
+pub fn check_prompt(clip: &Clip) -> Result<(), AudioError> {
+    check_speech(clip, MIN_PROMPT_MS)
+}
+
+/// Whether audio can be converted: as [`speech_tokenizer_input`] checks it, before any of the work.
+///
+/// # Errors
+/// As [`check_prompt`], but audio of one token is long enough.
+pub fn check_source(clip: &Clip) -> Result<(), AudioError> {
+    check_speech(clip, MIN_SOURCE_MS)
+}
+
 /// The speech tokenizer's input for audio that is to be converted, f32 `[1, 128, T]`.
 ///
 /// # Errors
 /// As [`PromptFeatures::from_audio`], but audio of one token is long enough.
 pub fn speech_tokenizer_input(clip: &Clip) -> Result<Tensor, AudioError> {
-    check_speech(clip, MIN_SOURCE_MS)?;
+    check_source(clip)?;
     whisper_mel(&clip.at_rate(FEATURE_RATE_HZ)?)
 }
 

@@ -52,14 +52,11 @@ impl KvCache {
 
     /// Adds an empty row behind the others.
     pub(super) fn push_row(&mut self) {
-        if self.lengths.is_empty() {
-            self.bucket = BUCKETS[0];
-        }
         self.lengths.push(0);
         self.fit_rows();
     }
 
-    /// Removes a row; the last row takes its place.
+    /// Removes a row; the last row takes its place. Moves to a smaller bucket where the rows left fit one.
     pub(super) fn swap_remove_row(&mut self, row: usize) {
         let last = self.lengths.len() - 1;
         if row != last {
@@ -68,6 +65,7 @@ impl KvCache {
             }
         }
         self.lengths.swap_remove(row);
+        self.shrink();
         self.fit_rows();
     }
 
@@ -124,6 +122,27 @@ impl KvCache {
         self.sides.iter().map(Tensor::view)
     }
 
+    /// Every row keeps room for one position more, so that the next step does not undo it.
+    fn shrink(&mut self) {
+        let longest = self.lengths.iter().max().map_or(0, |length| length + 1);
+        let Some(narrower) = Self::bucket_for(longest).filter(|&bucket| bucket < self.bucket)
+        else {
+            return;
+        };
+        let rows = self.rows();
+        for side in &mut self.sides {
+            narrow(
+                side,
+                rows * self.heads,
+                self.bucket,
+                narrower,
+                self.head_dim,
+            );
+        }
+        narrow(&mut self.valid, rows, self.bucket, narrower, 1);
+        self.bucket = narrower;
+    }
+
     fn fit_rows(&mut self) {
         let rows = self.rows();
         self.valid.reshape(Shape::new(&[rows, self.bucket]));
@@ -177,6 +196,19 @@ fn widen(tensor: &mut Tensor, blocks: usize, narrow: usize, wide: usize, width: 
         bytes.copy_within(
             source..source + narrow * position_bytes,
             block * wide * position_bytes,
+        );
+    }
+}
+
+/// Moves blocks of `wide` positions together to their first `narrow`, from the first to the last.
+fn narrow(tensor: &mut Tensor, blocks: usize, wide: usize, narrow: usize, width: usize) {
+    let position_bytes = width * tensor.dtype().size();
+    let bytes = tensor.bytes_mut();
+    for block in 1..blocks {
+        let source = block * wide * position_bytes;
+        bytes.copy_within(
+            source..source + narrow * position_bytes,
+            block * narrow * position_bytes,
         );
     }
 }
@@ -286,6 +318,39 @@ mod tests {
                     .all(|&v| v == 0.0)
             );
         }
+    }
+
+    #[test]
+    fn the_bucket_narrows_when_the_longest_row_goes() {
+        let mut cache = cache();
+        for utterance in 0..3 {
+            cache.push_row();
+            cache.append(utterance, &new_rows(utterance, 0, 100), 0, 100);
+        }
+        cache.reserve(300);
+        cache.append(1, &new_rows(1, 100, 200), 0, 200);
+        cache.swap_remove_row(0);
+        assert_eq!(cache.bucket, 512, "the longest row is still there");
+        cache.swap_remove_row(1);
+        assert_eq!(cache.bucket, BUCKETS[0]);
+        row_is(&cache, 0, 2, 100);
+        for position in 100..127 {
+            cache.append(0, &new_rows(2, position, 1), 0, 1);
+        }
+        row_is(&cache, 0, 2, 127);
+    }
+
+    #[test]
+    fn a_row_that_fills_its_bucket_keeps_it() {
+        let mut cache = cache();
+        for utterance in 0..2 {
+            cache.push_row();
+            cache.reserve(256);
+            cache.append(utterance, &new_rows(utterance, 0, 128), 0, 128);
+        }
+        cache.swap_remove_row(0);
+        assert_eq!(cache.bucket, 256, "the next position would widen it again");
+        row_is(&cache, 0, 1, 128);
     }
 
     #[test]

@@ -54,6 +54,8 @@ async fn requests_are_counted_by_route_and_never_by_what_clients_make_up() {
         "cvtrt_http_requests_total{route=\"none\",status=\"404\"} 1",
         "cvtrt_requests_waiting{model=\"cosyvoice2-tiny\"} 0",
         "cvtrt_speech_rtf_ratios_count{model=\"cosyvoice2-tiny\"} 1",
+        "cvtrt_speech_segments_total{model=\"cosyvoice2-tiny\",end=\"max_tokens\"} 1",
+        "cvtrt_speech_loops_broken_total{model=\"cosyvoice2-tiny\"} 2",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

@@ -4,6 +4,7 @@ mod bundles;
 mod files;
 mod flags;
 mod profiles;
+mod recordings;
 mod settings;
 
 use crate::place::{Place, bundle};
@@ -84,6 +85,7 @@ fn every_malformed_input_is_refused_by_name_and_leaves_nothing() {
         bundles::cases(),
         files::cases(),
         profiles::cases(),
+        recordings::cases(),
     ]
     .into_iter()
     .flatten()
