@@ -198,12 +198,14 @@ mod tests {
         assert_eq!(store.precision_plan(&kept.inputs), None);
         store.keep_precision_plan(&kept).expect("writable");
         assert_eq!(store.precision_plan(&kept.inputs), Some(kept.clone()));
-        for change in [
-            |inputs: &mut PrecisionInputs| inputs.model = Digest::of(b"other"),
+        type Change = fn(&mut PrecisionInputs);
+        let changes: [Change; 4] = [
+            |inputs| inputs.model = Digest::of(b"other"),
             |inputs| inputs.precision = Precision::Bf16,
             |inputs| inputs.ranges = Some(Digest::of(b"ranges")),
             |inputs| inputs.recipe = Fingerprint::default().with("half", 2),
-        ] {
+        ];
+        for change in changes {
             let mut inputs = kept.inputs.clone();
             change(&mut inputs);
             assert_eq!(store.precision_plan(&inputs), None, "{inputs:?}");
