@@ -99,6 +99,7 @@ impl Subject {
             graph: GraphId::Llm,
             model: Model::File(&graph_path(graph)),
             precision: Precision::Fp32,
+            fp32_nodes: &[],
             shapes: &shapes,
             options: &CompileOptions::default(),
             timing_cache: None,

@@ -153,7 +153,7 @@ impl Backend for Faulty {
         artifact: Artifact<'_>,
         options: &LoadOptions,
     ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
-        let (Artifact::Engine(path) | Artifact::Onnx(path)) = artifact;
+        let path = artifact.path();
         if due(&self.plan, Fault::RefusedLoad) {
             return Err(refused(self.id(), path));
         }

@@ -12,6 +12,23 @@ pub enum Artifact<'a> {
     Engine(&'a Path),
     /// A model as exported.
     Onnx(&'a Path),
+    /// A model in memory; external weights are looked up in `folder`.
+    Memory {
+        /// The serialised model.
+        bytes: &'a [u8],
+        /// Where external weights are.
+        folder: &'a Path,
+    },
+}
+
+impl<'a> Artifact<'a> {
+    /// Where it is, for messages: its file, or the folder of its weights.
+    pub fn path(self) -> &'a Path {
+        match self {
+            Self::Engine(path) | Self::Onnx(path) => path,
+            Self::Memory { folder, .. } => folder,
+        }
+    }
 }
 
 /// How to load.

@@ -22,7 +22,7 @@ mod tensorrt;
 pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
 pub use compile::{
-    CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Step,
+    CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Rewriting, Step,
 };
 #[cfg(feature = "testkit")]
 pub use fake::{Compute, Fake};

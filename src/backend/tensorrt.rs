@@ -160,6 +160,8 @@ impl Backend for TensorRt {
             onnx_path: Some(&path),
             profiles: request.shapes,
             targets: &request.options.targets,
+            precision: request.precision,
+            fp32_nodes: request.fp32_nodes,
             workspace_bytes: request.options.workspace_bytes,
             optimization_level: request.options.optimization_level,
             tf32: request.options.tf32,
@@ -193,10 +195,9 @@ impl Backend for TensorRt {
         artifact: Artifact<'_>,
         _options: &LoadOptions,
     ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
-        let (Artifact::Engine(path) | Artifact::Onnx(path)) = artifact;
         Err(LoadError::Unsupported {
             backend: self.id(),
-            path: path.to_owned(),
+            path: artifact.path().to_owned(),
             reason: NO_RUN_HALF.to_owned(),
         })
     }

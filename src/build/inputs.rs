@@ -1,14 +1,14 @@
 //! Random inputs that keep a graph's rules: ids within the vocabulary, positions that ascend, nothing masked away.
 
 use crate::backend::OutputSlot;
-use crate::bundle::{Bundle, Manifest, Table};
+use crate::bundle::{Bundle, Manifest, Table, solver_times};
 use crate::ids::{Axis, GraphId};
 use crate::tensor::{
     AxisSizes, DType, Dim, Element, Port, Shape, Signature, SignatureError, Tensor,
 };
 use half::{bf16, f16};
 
-/// The ranges of a bundle's ids and positions.
+/// The ranges of a bundle's ids, positions and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Vocabulary {
     /// Speech ids are below this.
@@ -17,12 +17,14 @@ pub struct Vocabulary {
     pub text: usize,
     /// Positions of the language model are below this.
     pub positions: usize,
+    /// Steps of the flow's solver; its estimator knows no other times than theirs.
+    pub steps: usize,
 }
 
 impl Vocabulary {
     /// What a bundle's graphs take. Where a graph holds the text embedding itself (v1), the first id is always one.
     pub fn of(bundle: &Bundle) -> Self {
-        let Manifest { llm, .. } = bundle.manifest();
+        let Manifest { llm, flow, .. } = bundle.manifest();
         let table = bundle
             .tables()
             .ok()
@@ -31,6 +33,7 @@ impl Vocabulary {
             speech: llm.speech_vocab,
             text: table.as_ref().map_or(1, Table::rows),
             positions: llm.max_positions,
+            steps: flow.steps,
         }
     }
 }
@@ -55,6 +58,7 @@ pub fn random_inputs(
         past_rows: axis(Axis::Past) / 2,
         last_new: axis(Axis::New).saturating_sub(1),
         features: axis(Axis::Features),
+        times: solver_times(vocabulary.steps),
     };
     signature
         .inputs
@@ -127,6 +131,8 @@ struct Rules {
     /// The last of the rows fed in this call.
     last_new: usize,
     features: usize,
+    /// Times of the solver, the last of which no one asks for.
+    times: Vec<f32>,
 }
 
 impl Rules {
@@ -158,7 +164,7 @@ impl Rules {
             "mask" | "new_valid" | "context_valid" => 1.0,
             "past_valid" if column < self.past_rows => 1.0,
             "past_valid" => 0.0,
-            "t" => random.f32(),
+            "t" => self.times[random.usize(..self.vocabulary.steps.max(1))],
             // Natural logarithms of magnitudes, from silence to loud.
             "mel" => random.f32() * 10.0 - 8.0,
             "source_pad" => random.f32() * 0.2 - 0.1,
@@ -207,6 +213,7 @@ mod tests {
         speech: 7,
         text: 5,
         positions: 40,
+        steps: 10,
     };
 
     fn port(name: &str, dtype: DType, dims: &[&str]) -> Port {
@@ -280,6 +287,21 @@ mod tests {
         );
         assert_eq!(drawn[0].elements::<i32>(), Ok(&[3, 3, 3][..]));
         assert_eq!(drawn[1].elements::<i32>(), Ok(&[0, 1, 2][..]));
+    }
+
+    #[test]
+    fn the_estimator_is_asked_at_times_of_the_solver() {
+        let ports = vec![port("t", DType::F32, &["batch"])];
+        let drawn = drawn(GraphId::FlowEstimator, ports, &[(Axis::Batch, 40)], 0);
+        let times = solver_times(10);
+        let drawn = drawn[0].elements::<f32>().expect("f32");
+        assert!(drawn.iter().all(|time| times[..10].contains(time)));
+        assert!(
+            drawn
+                .iter()
+                .any(|time| time.to_bits() != drawn[0].to_bits()),
+            "{drawn:?}"
+        );
     }
 
     #[test]

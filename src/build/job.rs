@@ -25,6 +25,8 @@ pub(super) struct CompileJob {
     pub(super) data: Vec<PathBuf>,
     pub(super) backend: BackendId,
     pub(super) precision: Precision,
+    /// Steps of the flow's solver.
+    pub(super) steps: usize,
     /// Ranges the engine is built for; empty where the backend takes any shape.
     pub(super) shapes: Vec<ShapeSet>,
     pub(super) options: CompileOptions,

@@ -7,6 +7,7 @@
 mod cancel;
 mod choose;
 mod error;
+mod evaluate;
 mod execute;
 mod failure;
 mod inputs;
@@ -25,6 +26,7 @@ mod tests;
 pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
+pub use evaluate::OnProcessor;
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};

@@ -1,11 +1,24 @@
 //! How each graph is brought to a precision.
 
-use crate::ids::{Fingerprint, GraphId, Precision};
-use crate::onnx::{ModelFile, OnnxError, Recipe, RecipeStep, Rewrite, RewrittenOnnx, passes_for};
+use super::evaluate::OnProcessor;
+use super::job::CompileJob;
+use crate::backend::Backends;
+use crate::bundle::solver_times;
+use crate::ids::{BackendId, Fingerprint, GraphId, Precision};
+use crate::onnx::{
+    ModelFile, OnnxError, Recipe, RecipeStep, Rewrite, RewrittenOnnx, Tabulate, passes_for,
+};
 
 /// The recipe a model will be rewritten by, as facts of its engine's key. The model is not opened.
-pub(super) fn recipe(graph: GraphId, precision: Precision) -> Fingerprint {
-    let Recipe { steps } = Recipe::of(&passes_for(precision, &rewrite_of(graph)));
+///
+/// `steps`: of the flow's solver.
+pub(super) fn recipe(
+    graph: GraphId,
+    backend: BackendId,
+    precision: Precision,
+    steps: usize,
+) -> Fingerprint {
+    let Recipe { steps } = Recipe::of(&passes_for(precision, &rewrite_of(graph, backend, steps)));
     steps
         .into_iter()
         .fold(Fingerprint::default(), |facts, step| {
@@ -22,16 +35,32 @@ pub(super) fn recipe(graph: GraphId, precision: Precision) -> Fingerprint {
         })
 }
 
-/// Brings a model to a precision.
+/// Brings a model to the precision of a job.
 pub(super) fn rewritten(
-    graph: GraphId,
+    job: &CompileJob,
     model: &ModelFile,
-    precision: Precision,
+    backends: &Backends,
 ) -> Result<RewrittenOnnx, OnnxError> {
-    RewrittenOnnx::of(model, precision, &rewrite_of(graph))
+    let rewrite = rewrite_of(job.graph, job.backend, job.steps);
+    RewrittenOnnx::of(model, job.precision, &rewrite, &OnProcessor(backends))
 }
 
+/// What is done to a graph besides its precision.
+///
 /// Inputs and outputs keep their types in every precision, and the islands are the passes' own.
-fn rewrite_of(_graph: GraphId) -> Rewrite {
-    Rewrite::default()
+fn rewrite_of(graph: GraphId, backend: BackendId, steps: usize) -> Rewrite {
+    match graph {
+        GraphId::FlowEstimator => Rewrite {
+            tables: Some(Tabulate {
+                input: "t".to_owned(),
+                values: solver_times(steps)[..steps].to_vec(),
+            }),
+            ..Rewrite::default()
+        },
+        GraphId::HiftDecode => Rewrite {
+            fused_snake: backend == BackendId::OrtCpu,
+            ..Rewrite::default()
+        },
+        _ => Rewrite::default(),
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Flags that name a graph.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct GraphFlags {
-    /// A graph of the bundle (llm, flow_estimator, …), or an ONNX file
+    /// A graph of the bundle (`llm`, `flow_estimator`, …), or an ONNX file
     #[arg(value_name = "GRAPH")]
     graph: String,
     /// Bundle: a folder, or a name under onnx/
@@ -191,6 +191,7 @@ impl GraphSource {
                 speech: 1,
                 text: 1,
                 positions: 1,
+                steps: 1,
             },
         }
     }

@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Bundle: a folder, or a name under onnx/
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
-    /// Folder of the recordings: golden_*.npz, frontend_audio.npz, sampling.npz, text.json
+    /// Folder of the recordings: `golden_*.npz`, `frontend_audio.npz`, `sampling.npz`, `text.json`
     #[arg(long, value_name = "DIR")]
     golden: PathBuf,
     /// Run every graph on this backend, in FP32; --tier chooses the precision as well

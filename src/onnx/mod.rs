@@ -10,6 +10,7 @@ pub mod builder;
 mod check;
 mod data_type;
 mod error;
+mod evaluate;
 mod external;
 mod file;
 mod graph;
@@ -34,13 +35,14 @@ mod walk;
 pub use check::{Finding, Obstacle, check};
 pub use data_type::{dtype_from_onnx, onnx_from_dtype};
 pub use error::{OnnxError, Saturation, TensorFault};
+pub use evaluate::{EvaluateError, Evaluator, NoEvaluator};
 pub use external::ExternalData;
 pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
 pub use passes::{
-    DeadCode, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite, RewrittenOnnx,
-    passes_for,
+    DeadCode, FusedSnake, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite,
+    RewrittenOnnx, Tabulate, passes_for,
 };
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

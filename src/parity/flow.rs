@@ -121,12 +121,7 @@ impl Replay<'_, '_> {
         self.near(run, "t_span", Quantity::SolverInput, times);
         self.near(run, "step_t", Quantity::SolverInput, &times[..flow.steps()]);
         for step in 0..flow.steps() {
-            self.near(
-                run,
-                &format!("est{step}.x"),
-                Quantity::Mel,
-                &solve.samples(),
-            );
+            self.near(run, &format!("est{step}.x"), Quantity::Mel, solve.samples());
             self.near(
                 run,
                 &format!("est{step}.t"),

@@ -271,11 +271,11 @@ fn sampled(
 fn drive(
     llm: &mut LlmStage,
     utterance: &mut Utterance,
-    taken: &mut Option<SlotId>,
+    live: &mut Option<SlotId>,
 ) -> Result<(), CaseError> {
     while let Some(demand) = utterance.token_demand() {
-        let slot = match (demand, *taken) {
-            (Demand::Prefill(prompt), _) => *taken.insert(llm.prefill(prompt)?),
+        let slot = match (demand, *live) {
+            (Demand::Prefill(prompt), _) => *live.insert(llm.prefill(prompt)?),
             (Demand::Decode(token), Some(slot)) => {
                 llm.decode(&[Feed { slot, token }])?;
                 slot

@@ -62,7 +62,7 @@ pub struct Report {
 pub(super) struct Rows<'a> {
     stage: Stage,
     file: String,
-    rows: Vec<Row>,
+    found: Vec<Row>,
     each: &'a mut dyn FnMut(&Row),
 }
 
@@ -78,7 +78,7 @@ impl<'a> Rows<'a> {
         Self {
             stage: Stage::Unknown,
             file: String::new(),
-            rows: Vec::new(),
+            found: Vec::new(),
             each,
         }
     }
@@ -166,12 +166,12 @@ impl<'a> Rows<'a> {
     /// Lists a case whose stage failed.
     pub(super) fn fail(&mut self, case: &str, error: &(dyn Error + 'static)) {
         let mut reason = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
+        let mut below = error.source();
+        while let Some(next) = below {
             if !reason.contains(&next.to_string()) {
                 reason = format!("{reason}: {next}");
             }
-            cause = next.source();
+            below = next.source();
         }
         let mut row = self.row(case);
         row.reason = Some(reason);
@@ -210,12 +210,17 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn finish(self, dir: &Path) -> Result<Report, ParityError> {
-        let count = |verdict| self.rows.iter().filter(|row| row.result == verdict).count();
+        let count = |verdict| {
+            self.found
+                .iter()
+                .filter(|row| row.result == verdict)
+                .count()
+        };
         let report = Report {
             passed: count(Verdict::Pass),
             failed: count(Verdict::Fail),
             skipped: count(Verdict::Skip),
-            rows: self.rows,
+            rows: self.found,
         };
         if report.passed + report.failed > 0 {
             return Ok(report);
@@ -248,7 +253,7 @@ impl<'a> Rows<'a> {
 
     fn push(&mut self, row: Row) {
         (self.each)(&row);
-        self.rows.push(row);
+        self.found.push(row);
     }
 }
 

@@ -37,7 +37,7 @@ pub enum InputError {
         /// The shape given.
         shape: Shape,
         /// Which dimension does not fit.
-        reason: super::SignatureError,
+        reason: Box<super::SignatureError>,
     },
     /// A tensor is no input.
     #[error("`{name}` is no input of the graph, which takes {}", known.join(", "))]
@@ -85,7 +85,7 @@ impl Signature {
                     port: port.to_string(),
                     found,
                     shape,
-                    reason,
+                    reason: Box::new(reason),
                 })?;
         }
         Ok(tensors)
@@ -135,8 +135,9 @@ mod tests {
 
     #[test]
     fn tensors_are_taken_by_name_and_misfits_are_named() {
+        type Case = (&'static str, Vec<(&'static str, Tensor)>, &'static str);
         let zeros = |dtype, dims: &[usize]| Tensor::zeros(dtype, Shape::new(dims));
-        let cases: [(&str, Vec<(&str, Tensor)>, &str); 6] = [
+        let cases: [Case; 6] = [
             (
                 "both",
                 vec![

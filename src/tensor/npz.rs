@@ -43,7 +43,7 @@ pub enum NpzError {
         name: String,
         /// Why.
         #[source]
-        source: ShapeError,
+        source: Box<ShapeError>,
     },
     /// A member has too few or too many bytes.
     #[error("`{name}` of {} is cut or too long", path.display())]
@@ -54,7 +54,7 @@ pub enum NpzError {
         name: String,
         /// Why.
         #[source]
-        source: ViewError,
+        source: Box<ViewError>,
     },
     /// The archive could not be written.
     #[error("cannot write {}", path.display())]
@@ -95,7 +95,7 @@ pub fn read_npz(path: &Path) -> Result<BTreeMap<String, Tensor>, NpzError> {
             Tensor::from_bytes(dtype, shape, &bytes).map_err(|source| NpzError::Length {
                 path: path.to_owned(),
                 name: name.clone(),
-                source,
+                source: Box::new(source),
             })?;
         tensors.insert(name, tensor);
     }
@@ -176,7 +176,7 @@ fn stored_as(path: &Path, name: &str, header: &NpyHeader) -> Result<(DType, Shap
     let shape = Shape::checked(&dims).map_err(|source| NpzError::Shape {
         path: path.to_owned(),
         name: name.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     Ok((dtype, shape))
 }

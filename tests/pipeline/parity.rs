@@ -1,15 +1,13 @@
 //! The recorded cases, replayed as `cvtrt parity` replays them.
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, tiny_bundle};
 use cvtrt::backend::{Fault, Lane, When};
-use cvtrt::bundle::Bundle;
 use cvtrt::ids::GraphId;
 use cvtrt::parity::{GoldenSet, ParityError, Report, Row, Stage, Subject, Verdict, replay};
 use cvtrt::pipeline::Graphs;
 use cvtrt::tensor::Placement;
 use cvtrt::testkit::data_path;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 fn goldens(folder: &str) -> GoldenSet {
     GoldenSet::open(&data_path("goldens").join(folder)).expect("recordings of the repository")
@@ -61,8 +59,7 @@ fn every_stage_is_as_recorded() {
 
 #[test]
 fn the_front_end_is_as_recorded() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
-    let bundle = Bundle::open(&folder).expect("the bundle in the tree is sound");
+    let bundle = tiny_bundle();
     let subject = Subject {
         bundle: &bundle,
         graphs: &Graphs::new(),

@@ -96,11 +96,7 @@ fn saving_builder(
     let Model::Memory { folder, .. } = request.model else {
         return Ok(builder);
     };
-    let folder = folder.to_string_lossy();
-    Ok(builder.with_config_entry(
-        "session.model_external_initializers_file_folder_path",
-        folder,
-    )?)
+    options::external_data_in(builder, folder)
 }
 
 /// Optimises and saves while `progress` is asked whether to go on; `false` when it was not.

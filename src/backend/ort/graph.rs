@@ -24,10 +24,43 @@ pub(super) struct OrtGraph {
     provider: Provider,
     options: LoadOptions,
     level: GraphOptimizationLevel,
-    path: PathBuf,
+    source: Source,
     signature: Signature,
     weight_bytes: u64,
     first: Mutex<Option<ort::session::Session>>,
+}
+
+/// Where further sessions come from.
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    Memory { bytes: Vec<u8>, folder: PathBuf },
+}
+
+impl Source {
+    fn of(artifact: Artifact<'_>) -> Self {
+        match artifact {
+            Artifact::Engine(path) | Artifact::Onnx(path) => Self::File(path.to_owned()),
+            Artifact::Memory { bytes, folder } => Self::Memory {
+                bytes: bytes.to_owned(),
+                folder: folder.to_owned(),
+            },
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Memory { folder: path, .. } => path,
+        }
+    }
+
+    /// Bytes of the model and, where they lie in `<file>.data` as in a bundle, of its weights.
+    fn weight_bytes(&self) -> std::io::Result<u64> {
+        match self {
+            Self::File(path) => size_with_weights(path),
+            Self::Memory { bytes, .. } => Ok(bytes.len() as u64),
+        }
+    }
 }
 
 impl OrtGraph {
@@ -37,16 +70,18 @@ impl OrtGraph {
         artifact: Artifact<'_>,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        let (path, level) = match artifact {
+        let level = match artifact {
             // Optimised already: doing it again would only cost time.
-            Artifact::Engine(path) => (path, GraphOptimizationLevel::Disable),
-            Artifact::Onnx(path) => (path, provider.level().0),
+            Artifact::Engine(_) => GraphOptimizationLevel::Disable,
+            Artifact::Onnx(_) | Artifact::Memory { .. } => provider.level().0,
         };
-        let weight_bytes = size_with_weights(path).map_err(|source| LoadError::File {
+        let path = artifact.path();
+        let source = Source::of(artifact);
+        let weight_bytes = source.weight_bytes().map_err(|source| LoadError::File {
             path: path.to_owned(),
             source,
         })?;
-        let session = open_session(library, provider, level, path, options)
+        let session = open_session(library, provider, level, &source, options)
             .map_err(|fault| fault.into_load_error(provider.id(), path))?;
         let signature =
             signature_from_session(&session).map_err(|reason| LoadError::Signature {
@@ -58,7 +93,7 @@ impl OrtGraph {
             provider,
             options: options.clone(),
             level,
-            path: path.to_owned(),
+            source,
             signature,
             weight_bytes,
             first: Mutex::new(Some(session)),
@@ -81,7 +116,7 @@ impl OrtGraph {
                 self.library,
                 self.provider,
                 self.level,
-                &self.path,
+                &self.source,
                 &self.options,
             )?,
         };
@@ -116,7 +151,7 @@ impl CompiledGraph for OrtGraph {
     fn open(self: Arc<Self>, lane: &Lane) -> Result<Box<dyn Session>, LoadError> {
         let runner = self
             .open_runner()
-            .map_err(|fault| fault.into_load_error(self.backend(), &self.path))?;
+            .map_err(|fault| fault.into_load_error(self.backend(), self.source.path()))?;
         let copies = (self.provider == Provider::Cuda).then(|| Arc::clone(lane.copies()));
         Ok(Box::new(OrtSession::new(runner, self, copies)))
     }
@@ -126,13 +161,18 @@ fn open_session(
     library: &OrtLibrary,
     provider: Provider,
     level: GraphOptimizationLevel,
-    path: &Path,
+    source: &Source,
     options: &LoadOptions,
 ) -> Result<ort::session::Session, Fault> {
     fault::guard(|| {
         let mut builder =
             options::builder(library, provider, options)?.with_optimization_level(level)?;
-        Ok(builder.commit_from_file(path)?)
+        match source {
+            Source::File(path) => Ok(builder.commit_from_file(path)?),
+            Source::Memory { bytes, folder } => {
+                Ok(options::external_data_in(builder, folder)?.commit_from_memory(bytes)?)
+            }
+        }
     })
 }
 

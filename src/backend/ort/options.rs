@@ -1,11 +1,13 @@
 //! Session options of the two providers.
 
 use super::library::OrtLibrary;
+use super::snake;
 use crate::backend::LoadOptions;
 use crate::ids::{BackendId, Precision};
 use ort::ep::CUDA;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use std::path::Path;
 
 /// Where ONNX Runtime computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,18 @@ impl Provider {
     }
 }
 
+/// Where a model in memory keeps its external weights.
+pub(super) fn external_data_in(
+    builder: SessionBuilder,
+    folder: &Path,
+) -> ort::Result<SessionBuilder> {
+    let folder = folder.to_string_lossy();
+    Ok(builder.with_config_entry(
+        "session.model_external_initializers_file_folder_path",
+        folder,
+    )?)
+}
+
 /// A builder with everything both compiling and loading need; the optimisation level is the caller's.
 pub(super) fn builder(
     library: &OrtLibrary,
@@ -59,7 +73,8 @@ pub(super) fn builder(
         // A pattern is kept per combination of input shapes, without a bound.
         .with_memory_pattern(false)?;
     if provider == Provider::Cpu {
-        return Ok(builder);
+        // Engines compiled here may name our operators.
+        return Ok(builder.with_operators(snake::domain()?)?);
     }
     let device = i32::try_from(options.device).map_err(|_| ort::Error::new("no such device"))?;
     // TF32 is a setting of the session, not of the engine, so an FP32 engine has to do without.

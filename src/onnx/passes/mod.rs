@@ -2,13 +2,19 @@
 
 mod dead_code;
 mod half;
+mod names;
 mod recipe;
+mod snake;
+mod tabulate;
 
 pub use dead_code::DeadCode;
 pub use half::{Half, HalfType, Islands};
 pub use recipe::{Recipe, RecipeStep};
+pub use snake::FusedSnake;
+pub use tabulate::Tabulate;
 
 use super::error::OnnxError;
+use super::evaluate::Evaluator;
 use super::file::{MAX_MODEL_BYTES, ModelFile};
 use super::graph::Graph;
 use super::interface;
@@ -33,11 +39,16 @@ pub trait Pass: fmt::Debug {
     /// Everything the result depends on besides the graph, as text by name.
     fn parameters(&self) -> BTreeMap<String, String>;
 
-    /// Changes the graph.
+    /// Changes the graph; `evaluator` computes what the pass wants to know the values of.
     ///
     /// # Errors
     /// [`OnnxError`]; the graph is then of no more use.
-    fn run(&self, graph: &mut Graph, report: &mut Report) -> Result<(), OnnxError>;
+    fn run(
+        &self,
+        graph: &mut Graph,
+        evaluator: &dyn Evaluator,
+        report: &mut Report,
+    ) -> Result<(), OnnxError>;
 }
 
 /// What passes did, for `inspect` and logs.
@@ -47,6 +58,12 @@ pub struct Report {
     pub removed_nodes: usize,
     /// Constants that nothing needed.
     pub removed_constants: usize,
+    /// Tables in place of what depends on one input alone.
+    #[serde(default)]
+    pub tables: usize,
+    /// Nodes that became part of an operator of our own.
+    #[serde(default)]
+    pub fused_nodes: usize,
     /// Constants stored in the half type.
     pub converted_constants: usize,
     /// Conversions in the rewritten graph that change only the floating-point type.
@@ -57,11 +74,19 @@ pub struct Report {
     pub flushed: BTreeMap<String, u64>,
     /// Nodes that keep the types they were exported with because their operator is unknown or has no half form.
     pub kept_nodes: Vec<String>,
+    /// Nodes with names that compute in FP32 inside a half-precision graph: the islands, and what only moves elements
+    /// between them.
+    #[serde(default)]
+    pub fp32_nodes: Vec<String>,
 }
 
 /// How to rewrite a graph.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rewrite {
+    /// What depends on one input alone, by table.
+    pub tables: Option<Tabulate>,
+    /// Whether Snake activations become one operator where the precision is FP32; the backend must compute it.
+    pub fused_snake: bool,
     /// What stays in FP32 where the rest becomes half.
     pub islands: Islands,
     /// FP32 inputs and outputs that become half as well, such as those of a KV cache.
@@ -88,7 +113,7 @@ pub struct RewrittenOnnx {
 impl RewrittenOnnx {
     /// Rewrites a model to a precision.
     ///
-    /// FP32 is the file as it is. The half precisions turn float constants and computations into half, with
+    /// FP32 without tables is the file as it is. The half precisions turn float constants and computations into half, with
     /// conversions at inputs, outputs and islands. Constants that a pass converts come into `bytes`; all others stay
     /// where they are. Takes at most the size of the converted constants twice, besides the mapped file.
     ///
@@ -98,8 +123,9 @@ impl RewrittenOnnx {
         file: &ModelFile,
         precision: Precision,
         rewrite: &Rewrite,
+        evaluator: &dyn Evaluator,
     ) -> Result<Self, OnnxError> {
-        run(file, precision, &passes_for(precision, rewrite))
+        run(file, precision, &passes_for(precision, rewrite), evaluator)
     }
 }
 
@@ -117,24 +143,40 @@ impl fmt::Debug for RewrittenOnnx {
 /// The passes that bring a graph to a precision, in order.
 pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
     let to = match precision {
-        Precision::Fp32 => return Vec::new(),
-        Precision::Fp16 => HalfType::F16,
-        Precision::Bf16 => HalfType::Bf16,
+        Precision::Fp32 => None,
+        Precision::Fp16 => Some(HalfType::F16),
+        Precision::Bf16 => Some(HalfType::Bf16),
     };
-    vec![
-        Box::new(DeadCode),
+    let Rewrite {
+        tables,
+        fused_snake,
+        islands,
+        half_io,
+    } = rewrite.clone();
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    // First, so that tables are computed in FP32.
+    passes.extend(tables.map(|tabulate| Box::new(tabulate) as Box<dyn Pass>));
+    if !passes.is_empty() || to.is_some() {
+        passes.push(Box::new(DeadCode));
+    }
+    if fused_snake && to.is_none() {
+        passes.push(Box::new(FusedSnake));
+    }
+    passes.extend(to.map(|to| {
         Box::new(Half {
             to,
-            islands: rewrite.islands.clone(),
-            half_io: rewrite.half_io.clone(),
-        }),
-    ]
+            islands,
+            half_io,
+        }) as Box<dyn Pass>
+    }));
+    passes
 }
 
 fn run(
     file: &ModelFile,
     precision: Precision,
     passes: &[Box<dyn Pass>],
+    evaluator: &dyn Evaluator,
 ) -> Result<RewrittenOnnx, OnnxError> {
     let recipe = Recipe::of(passes);
     let mut report = Report::default();
@@ -150,7 +192,7 @@ fn run(
     }
     let mut graph = Graph::of(file);
     for pass in passes {
-        pass.run(&mut graph, &mut report)?;
+        pass.run(&mut graph, evaluator, &mut report)?;
     }
     let size = graph.model().encoded_len() as u64;
     if size > MAX_MODEL_BYTES {

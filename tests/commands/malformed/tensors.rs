@@ -27,7 +27,15 @@ const LINES: &[(&[&str], &str)] = &[
         "--backend",
     ),
     (
-        &["run", "#", "--random", "--backend", "ort-cuda-fp16"],
+        &[
+            "run",
+            "#",
+            "--random",
+            "--sizes",
+            "batch=1,frames=1",
+            "--backend",
+            "ort-cuda-fp16",
+        ],
         "affine.onnx",
     ),
     (&["run", "#", "--random", "0"], "--random"),
