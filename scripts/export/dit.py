@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import DitConfig
-from .flow_encoder import visible_keys
-from .layers import Conv1d, Linear, Sinusoids, declared, masked, mish, reshaped
+from .flow_encoder import visibility_bias
+from .layers import Conv1d, Linear, Sinusoids, declared, mish, reshaped
 
 EPS = 1e-6
 CONDITIONS = 4  # x, cond, mu and the speaker, each as wide as a mel frame
@@ -36,10 +36,10 @@ class DitEstimator(nn.Module):
     def forward(self, x, mask, mu, t, spks, cond, qend, kpos) -> Tensor:
         time = F.silu(self.time_embed(t))
         angles = self.rotary_embed(kpos)
-        visible = visible_keys(qend, kpos)
+        bias = visibility_bias(qend, kpos)
         h = self.input_embed(torch.cat([x, cond, mu, spks[:, :, None].expand_as(x)], dim=1).transpose(1, 2))
         for block in self.transformer_blocks:
-            h = block(h, time, angles, visible)
+            h = block(h, time, angles, bias)
         scale, shift = self.norm_out(time)
         return self.proj_out(self.norm(h) * scale + shift).transpose(1, 2) * mask
 
@@ -96,9 +96,9 @@ class _Block(nn.Module):
         self.attn = _Attention(config)
         self.ff = _FeedForward(config.dim, config.ff_mult * config.dim)
 
-    def forward(self, h: Tensor, time: Tensor, angles: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
+    def forward(self, h: Tensor, time: Tensor, angles: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self.attn_norm(time)
-        h = h + gate_a * self.attn(self.norm(h) * scale_a + shift_a, angles, visible)
+        h = h + gate_a * self.attn(self.norm(h) * scale_a + shift_a, angles, bias)
         return h + gate_f * self.ff(self.norm(h) * scale_f + shift_f)
 
 
@@ -143,7 +143,7 @@ class _Attention(nn.Module):
             channels[: self.head_dim : 2], channels[1 : self.head_dim : 2], channels[self.head_dim :],
         ]))
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
         projected = F.linear(x, self._joined("weight"), self._joined("bias"))
         half, rest = self.head_dim // 2, self.dim - self.head_dim
         first_q, second_q, rest_q, first_k, second_k, rest_k, value = projected.split(
@@ -151,7 +151,7 @@ class _Attention(nn.Module):
         )
         query = self._heads(torch.cat([*_rotated(first_q, second_q, angles), rest_q], dim=-1)).transpose(1, 2)
         key = self._heads(torch.cat([*_rotated(first_k, second_k, angles), rest_k], dim=-1)).permute(0, 2, 3, 1)
-        weights = torch.softmax(masked(torch.matmul(query, key), visible), dim=-1)
+        weights = torch.softmax(torch.matmul(query, key) + bias, dim=-1)
         mixed = torch.matmul(weights, self._heads(value).transpose(1, 2)).transpose(1, 2)
         return self.to_out[0](reshaped(mixed, 0, 0, -1))
 

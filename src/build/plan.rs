@@ -230,7 +230,12 @@ impl<'a> Planner<'a> {
         let inputs = KeyInputs {
             graph,
             model,
-            recipe: rewrite::recipe(graph, precision, request.bundle.manifest().flow.steps),
+            recipe: rewrite::recipe(
+                graph,
+                backend,
+                precision,
+                request.bundle.manifest().flow.steps,
+            ),
             precision,
             shapes: if takes_any_shape(backend) {
                 Vec::new()

@@ -191,6 +191,7 @@ impl GraphSource {
                 speech: 1,
                 text: 1,
                 positions: 1,
+                steps: 1,
             },
         }
     }

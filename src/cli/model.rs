@@ -46,16 +46,6 @@ pub(super) struct MachineFlags {
 }
 
 impl LoadFlags {
-    /// The backend and precision that are forced.
-    pub(super) fn tier(&self) -> Option<Tier> {
-        self.tier
-    }
-
-    /// The profile they name, or the one for this machine and the tier.
-    pub(super) fn profile(&self, context: &Context) -> Result<Profile, Failure> {
-        self.machine.profile(self.tier, context)
-    }
-
     /// The same flags for graphs that no tier is forced on.
     pub(super) fn without_tier(&self) -> Self {
         Self {
@@ -72,7 +62,8 @@ pub(super) fn deployment(
     flags: &LoadFlags,
     context: &Context,
 ) -> Result<Deployment, Failure> {
-    deployment_by(&flags.profile(context)?, bundle, graphs, flags, context)
+    let profile = flags.machine.profile(flags.tier, context)?;
+    deployment_by(&profile, bundle, graphs, flags, context)
 }
 
 /// Loads graphs of a bundle by a profile, else as the flags say.

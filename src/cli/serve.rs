@@ -159,7 +159,7 @@ fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Mo
 }
 
 fn profile(args: &Args, context: &Context) -> Result<Profile, Failure> {
-    let profile = args.load.profile(context)?;
+    let profile = args.load.machine.profile(args.load.tier, context)?;
     Ok(if args.fallback {
         profile.falling_back()
     } else {
@@ -169,7 +169,7 @@ fn profile(args: &Args, context: &Context) -> Result<Profile, Failure> {
 
 /// A forced tier is its own floor: it is served or nothing is.
 fn default_floor(args: &Args, profile: &Profile) -> Option<Floor> {
-    match args.load.tier() {
+    match args.load.tier {
         Some(_) => None,
         None => Floor::of(profile),
     }

@@ -185,7 +185,7 @@ mod tests {
             let parsed: Floor = floor.parse().expect(floor);
             assert_eq!(parsed.to_string(), floor);
             assert_eq!(
-                parsed.check(&[one.clone()]).is_ok(),
+                parsed.check(std::slice::from_ref(&one)).is_ok(),
                 stands,
                 "{floor}: {one:?}"
             );

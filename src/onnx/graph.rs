@@ -4,7 +4,7 @@ use super::error::OnnxError;
 use super::external::{ExternalData, is_external};
 use super::file::ModelFile;
 use super::index::Index;
-use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use super::walk;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -102,6 +102,14 @@ impl Graph {
             .graph
             .as_mut()
             .expect("a model without a graph is not decoded")
+    }
+
+    /// Adds an operator set, where the model does not import its domain yet.
+    pub fn import(&mut self, set: OperatorSetIdProto) {
+        let sets = &mut self.model.opset_import;
+        if sets.iter().all(|one| one.domain() != set.domain()) {
+            sets.push(set);
+        }
     }
 
     /// The data files its tensors refer to.

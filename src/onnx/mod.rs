@@ -41,8 +41,8 @@ pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
 pub use passes::{
-    DeadCode, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite, RewrittenOnnx,
-    Tabulate, passes_for,
+    DeadCode, FusedSnake, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite,
+    RewrittenOnnx, Tabulate, passes_for,
 };
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

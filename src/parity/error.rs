@@ -90,13 +90,19 @@ pub(super) enum CaseError {
     #[error(transparent)]
     Golden(#[from] GoldenError),
     #[error(transparent)]
-    Speech(#[from] SpeechError),
+    Speech(Box<SpeechError>),
+}
+
+impl From<SpeechError> for CaseError {
+    fn from(error: SpeechError) -> Self {
+        Self::Speech(Box::new(error))
+    }
 }
 
 impl From<crate::pipeline::NotFinite> for CaseError {
     fn from(source: crate::pipeline::NotFinite) -> Self {
         let (graph, tokens) = (crate::ids::GraphId::Llm, 0);
-        Self::Speech(SpeechError::Logits {
+        Self::from(SpeechError::Logits {
             graph,
             tokens,
             source,

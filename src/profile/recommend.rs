@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn a_machine_gets_what_it_can_serve() {
         use BackendId::{OrtCpu, OrtCuda, TensorRt, TensorRtRtx};
-        let cases: [(u64, Option<u64>, &[BackendId], Option<&str>); 7] = [
+        type Case = (u64, Option<u64>, &'static [BackendId], Option<&'static str>);
+        let cases: [Case; 7] = [
             (32_768, None, &[OrtCpu], Some("cpu")),
             (2_048, None, &[OrtCpu], None),
             (32_768, None, &[], None),

@@ -74,9 +74,7 @@ impl Speaker for FakeSpeaker {
 
     /// A voice whose every token is the length of its recording, in hundredths of a second.
     fn hear(&mut self, recording: &Recording) -> Result<Voice, HearError> {
-        if recording.name == "unlucky" {
-            panic!("an unlucky name");
-        }
+        assert!(recording.name != "unlucky", "an unlucky name");
         let hundredths = recording.clip.samples().len() * 100 / recording.clip.rate_hz() as usize;
         let voice = Voice {
             name: recording.name.clone(),

@@ -50,12 +50,6 @@ struct OfModel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    model: String,
-    end: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfGraph {
     model: String,
     graph: &'static str,
@@ -63,6 +57,12 @@ struct OfGraph {
     precision: &'static str,
     /// Whether it is not served as the profile wants.
     fallback: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    model: String,
+    end: &'static str,
 }
 
 /// Around what a listener notices: a tenth of a second, and whole seconds.
@@ -145,8 +145,8 @@ impl Metrics {
             End::Loop => "loop",
             End::Given => "given",
         };
-        let model = of(model);
         let loops_broken = u64::try_from(loops_broken).unwrap_or(u64::MAX);
+        let model = of(model);
         self.loops.get_or_create(&model).inc_by(loops_broken);
         let OfModel { model } = model;
         self.segments.get_or_create(&Ended { model, end }).inc();

@@ -135,8 +135,9 @@ mod tests {
 
     #[test]
     fn tensors_are_taken_by_name_and_misfits_are_named() {
+        type Case = (&'static str, Vec<(&'static str, Tensor)>, &'static str);
         let zeros = |dtype, dims: &[usize]| Tensor::zeros(dtype, Shape::new(dims));
-        let cases: [(&str, Vec<(&str, Tensor)>, &str); 6] = [
+        let cases: [Case; 6] = [
             (
                 "both",
                 vec![

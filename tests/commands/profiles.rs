@@ -49,11 +49,7 @@ fn a_machine_that_can_run_nothing_is_told_so() {
             misfits.iter().any(|one| one["misfit"] == "no_backend")
         );
     }
-    let expected = if report["recommended"].is_null() {
-        1
-    } else {
-        0
-    };
+    let expected = i32::from(report["recommended"].is_null());
     let text = place
         .cvtrt(&["profiles", "recommend", "--runtime-dir", "."])
         .exits(expected);

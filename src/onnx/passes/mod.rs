@@ -4,11 +4,13 @@ mod dead_code;
 mod half;
 mod names;
 mod recipe;
+mod snake;
 mod tabulate;
 
 pub use dead_code::DeadCode;
 pub use half::{Half, HalfType, Islands};
 pub use recipe::{Recipe, RecipeStep};
+pub use snake::FusedSnake;
 pub use tabulate::Tabulate;
 
 use super::error::OnnxError;
@@ -59,6 +61,9 @@ pub struct Report {
     /// Tables in place of what depends on one input alone.
     #[serde(default)]
     pub tables: usize,
+    /// Nodes that became part of an operator of our own.
+    #[serde(default)]
+    pub fused_nodes: usize,
     /// Constants stored in the half type.
     pub converted_constants: usize,
     /// Conversions in the rewritten graph that change only the floating-point type.
@@ -80,6 +85,8 @@ pub struct Report {
 pub struct Rewrite {
     /// What depends on one input alone, by table.
     pub tables: Option<Tabulate>,
+    /// Whether Snake activations become one operator where the precision is FP32; the backend must compute it.
+    pub fused_snake: bool,
     /// What stays in FP32 where the rest becomes half.
     pub islands: Islands,
     /// FP32 inputs and outputs that become half as well, such as those of a KV cache.
@@ -142,6 +149,7 @@ pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>>
     };
     let Rewrite {
         tables,
+        fused_snake,
         islands,
         half_io,
     } = rewrite.clone();
@@ -150,6 +158,9 @@ pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>>
     passes.extend(tables.map(|tabulate| Box::new(tabulate) as Box<dyn Pass>));
     if !passes.is_empty() || to.is_some() {
         passes.push(Box::new(DeadCode));
+    }
+    if fused_snake && to.is_none() {
+        passes.push(Box::new(FusedSnake));
     }
     passes.extend(to.map(|to| {
         Box::new(Half {
