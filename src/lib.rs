@@ -21,6 +21,7 @@ pub mod onnx;
 pub mod parity;
 pub mod pipeline;
 pub mod profile;
+pub mod qualify;
 pub mod reading;
 #[cfg(feature = "serve")]
 pub mod scheduler;

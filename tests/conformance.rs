@@ -300,7 +300,7 @@ fn bindings_that_do_not_fit_are_refused(subject: &Subject) {
         .run(&mut Bindings::default())
         .expect_err("nothing bound");
     assert!(
-        matches!(error, RunError::Bindings(BindingsError::Count { .. })),
+        matches!(&error, RunError::Bindings(error) if matches!(**error, BindingsError::Count { .. })),
         "{error}"
     );
     run_one(&mut *session, view(&[2, 2], &x), shape)

@@ -34,6 +34,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("frontend", &["bundle", "hint", "ids", "tensor"]),
     ("pipeline", &["backend", "bundle", "hint", "ids", "tensor"]),
     (
+        "qualify",
+        &[
+            "backend", "build", "bundle", "cache", "compare", "hint", "ids", "onnx", "pipeline",
+            "tensor",
+        ],
+    ),
+    (
         "reading",
         &["backend", "bundle", "frontend", "hint", "ids", "pipeline"],
     ),

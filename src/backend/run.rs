@@ -1,5 +1,6 @@
 //! Failures of a run and who must act on them.
 
+use super::BindingsError;
 use crate::hint::{Class, Hint};
 use crate::ids::BackendId;
 use std::borrow::Cow;
@@ -24,7 +25,7 @@ pub enum Recovery {
 pub enum RunError {
     /// Bindings do not fit the signature.
     #[error(transparent)]
-    Bindings(#[from] super::BindingsError),
+    Bindings(Box<BindingsError>),
     /// No optimisation profile covers the shapes.
     #[error("no optimisation profile of the engine covers {shapes}")]
     OutsideProfiles {
@@ -57,6 +58,12 @@ pub enum RunError {
         /// The driver's words.
         reason: String,
     },
+}
+
+impl From<BindingsError> for RunError {
+    fn from(error: BindingsError) -> Self {
+        Self::Bindings(Box::new(error))
+    }
 }
 
 impl RunError {

@@ -24,6 +24,8 @@ pub(super) struct Wish<'a> {
     pub(super) precision: Precision,
     pub(super) chain: &'a Chain,
     pub(super) options: &'a CompileOptions,
+    /// Why the precision is not good enough for the graph, on any backend; `None` where it is, or nobody knows.
+    pub(super) unfit: Option<&'a str>,
     /// Links that were tried and failed.
     pub(super) failed: &'a [PassedOver],
 }
@@ -82,7 +84,11 @@ impl<'a> Probes<'a> {
                 if wish.failed.iter().any(|failed| failed.backend == link) {
                     continue;
                 }
-                match self.refusal(link, precision, wish.options) {
+                let unfit = wish.unfit.filter(|_| precision == wish.precision);
+                let refusal = unfit
+                    .map(|reason| format!("{precision} was not qualified: {reason}"))
+                    .or_else(|| self.refusal(link, precision, wish.options));
+                match refusal {
                     None => return Ok(self.choice(link, precision, wish, passed_over)),
                     Some(reason) if precision == wish.precision => passed_over.push(PassedOver {
                         backend: link,
@@ -91,6 +97,13 @@ impl<'a> Probes<'a> {
                     Some(_) => {}
                 }
             }
+        }
+        if let Some(reason) = wish.unfit {
+            return Err(BuildError::Unqualified {
+                graph: wish.graph,
+                precision: wish.precision,
+                reason: reason.to_owned(),
+            });
         }
         Err(BuildError::NothingBuilds {
             graph: wish.graph,

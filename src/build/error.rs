@@ -35,6 +35,16 @@ pub enum BuildError {
         /// What to do about the first of them.
         fix: Option<String>,
     },
+    /// The precision asked for is not good enough for the graph, and the chain allows no other.
+    #[error("`{graph}` does not compute what it should in {precision}: {reason}")]
+    Unqualified {
+        /// The graph.
+        graph: GraphId,
+        /// The precision asked for.
+        precision: Precision,
+        /// What went wrong.
+        reason: String,
+    },
     /// A graph's files were replaced while it was built; the engine is of neither the old ones nor the new.
     #[error("the model of `{graph}` changed while it was built: {}", path.display())]
     ModelChanged {
@@ -69,6 +79,12 @@ impl Hint for BuildError {
                 Some(format!("add `{graph}` to the profile, or choose graphs with --graphs").into())
             }
             Self::NothingBuilds { fix, .. } => fix.clone().map(Cow::from),
+            Self::Unqualified { graph, .. } => Some(
+                format!(
+                    "build it in a wider precision: cvtrt build --graphs {graph} --fp32, or --bf16"
+                )
+                .into(),
+            ),
             Self::ModelChanged { .. } => Some("run cvtrt build again".into()),
             Self::Worker { source, .. } => source.hint(),
             Self::Cache(error) => error.hint(),
@@ -81,6 +97,7 @@ impl Hint for BuildError {
             Self::Bundle(error) => error.class(),
             Self::NoShapes { .. } => Class::Input,
             Self::NothingBuilds { .. } => Class::Unavailable,
+            Self::Unqualified { .. } => Class::Unverified,
             Self::Worker { source, .. } => source.class(),
             Self::Cache(error) => error.class(),
             Self::ModelChanged { .. } | Self::Cancelled => Class::Failed,

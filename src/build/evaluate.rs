@@ -1,17 +1,34 @@
 //! ONNX Runtime on the processor, for passes that want to know values.
 
-use crate::backend::{Artifact, Backends, Bindings, Lane, LoadOptions, OutputSlot, Session};
+use crate::backend::{
+    Artifact, Backend, Backends, Bindings, Lane, LoadOptions, OutputSlot, Session,
+};
 use crate::ids::BackendId;
 use crate::onnx::{EvaluateError, Evaluator};
 use crate::tensor::{Placement, Tensor};
 use std::path::Path;
 use std::thread;
 
-/// Evaluates on `ort-cpu`, the reference for all other backends.
+/// Evaluates on `ort-cpu`, the reference for all other backends; only then is it looked for.
 #[derive(Debug, Clone, Copy)]
 pub struct OnProcessor<'a>(pub &'a Backends);
 
+/// Evaluates on one backend.
+#[derive(Debug, Clone, Copy)]
+pub struct OnBackend<'a>(pub &'a dyn Backend);
+
 impl Evaluator for OnProcessor<'_> {
+    fn evaluate(
+        &self,
+        model: &[u8],
+        folder: Option<&Path>,
+        inputs: &[Tensor],
+    ) -> Result<Vec<Vec<Tensor>>, EvaluateError> {
+        OnBackend(&**self.0.get(BackendId::OrtCpu)?).evaluate(model, folder, inputs)
+    }
+}
+
+impl Evaluator for OnBackend<'_> {
     fn evaluate(
         &self,
         model: &[u8],
@@ -26,7 +43,7 @@ impl Evaluator for OnProcessor<'_> {
             bytes: model,
             folder: folder.unwrap_or(Path::new(".")),
         };
-        let loaded = self.0.get(BackendId::OrtCpu)?.load(artifact, &options)?;
+        let loaded = self.0.load(artifact, &options)?;
         let mut session = loaded.open(&Lane::new(0, Placement::Host))?;
         inputs
             .iter()

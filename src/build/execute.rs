@@ -7,7 +7,7 @@ use super::plan::Planner;
 use super::process::{Said, run_job};
 use super::{
     BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, Watch,
-    WorkerCommand, WorkerError,
+    WorkerCommand, WorkerError, rewrite,
 };
 use crate::backend::{EngineReport, Rewriting};
 use crate::bundle::StatCache;
@@ -240,6 +240,7 @@ impl Executor<'_> {
             backend,
             precision,
             steps: self.request.bundle.manifest().flow.steps,
+            islands: rewrite::islands_of(planned.precision_plan.as_ref()),
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),
             timing_cache: self.request.timing_cache.clone(),

@@ -5,6 +5,7 @@ use super::inputs::Vocabulary;
 use crate::backend::EngineReport;
 use crate::cache::{SignatureText, Verification};
 use crate::ids::{BackendId, GraphId, Precision};
+use crate::onnx::Islands;
 use crate::profile::{CompileOptions, ShapeSet};
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub(super) struct CompileJob {
     pub(super) precision: Precision,
     /// Steps of the flow's solver.
     pub(super) steps: usize,
+    /// What stays in FP32.
+    pub(super) islands: Islands,
     /// Ranges the engine is built for; empty where the backend takes any shape.
     pub(super) shapes: Vec<ShapeSet>,
     pub(super) options: CompileOptions,

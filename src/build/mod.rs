@@ -26,7 +26,7 @@ mod tests;
 pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
-pub use evaluate::OnProcessor;
+pub use evaluate::{OnBackend, OnProcessor};
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
@@ -35,4 +35,5 @@ pub use plan::{
 };
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
+pub use rewrite::{precision_inputs, prepared, twin};
 pub use weights::{WeightsError, check_weights};

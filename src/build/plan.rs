@@ -5,7 +5,8 @@ use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{
-    Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, Verification, changes,
+    Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, PrecisionPlan, Verification,
+    changes,
 };
 use crate::ids::{Axis, BackendId, GraphId, Precision};
 use crate::profile::{AxisLimits, Chain, CompileOptions, Fallback, Profile, ShapeSet};
@@ -69,6 +70,8 @@ pub struct PlannedGraph {
     pub precision: Precision,
     /// The precision that the request and the profile ask for.
     pub wanted: Precision,
+    /// What stays in FP32 where the precision is a half one; `None` where that was not decided, and for FP32.
+    pub precision_plan: Option<PrecisionPlan>,
     /// The engine's key.
     pub key: EngineKey,
     /// Everything the key depends on.
@@ -110,6 +113,16 @@ pub enum PlanState {
         /// Why the cache does not do.
         reason: String,
     },
+}
+
+impl Plan {
+    /// Graphs that are to be built in a half precision and were never qualified for it.
+    pub fn unqualified(&self) -> impl Iterator<Item = (GraphId, Precision)> + '_ {
+        let open = self.graphs.iter().filter(|planned| {
+            planned.precision != Precision::Fp32 && planned.precision_plan.is_none()
+        });
+        open.map(|planned| (planned.graph, planned.precision))
+    }
 }
 
 impl Scope {
@@ -207,11 +220,14 @@ impl<'a> Planner<'a> {
         let shapes = self.shapes(graph, &mut notes)?;
         let wanted = precision_of(graph, request, &mut notes);
         let chain = chain_of(graph, request, &mut notes);
+        let decided = self.precision_plan(graph, wanted)?;
+        let unfit = decided.as_ref().and_then(PrecisionPlan::failure);
         let choice = self.probes.choose(&Wish {
             graph,
             precision: wanted,
             chain: &chain,
             options: &request.options,
+            unfit,
             failed,
         })?;
         let Choice {
@@ -224,6 +240,8 @@ impl<'a> Planner<'a> {
             notes: chosen,
         } = choice;
         notes.extend(chosen);
+        let precision_plan = decided.filter(|plan| plan.inputs.precision == precision);
+        notes.extend(precision_plan.as_ref().and_then(kept_in_fp32));
         if request.timing_cache.is_some() && backend != BackendId::TensorRt {
             notes.push(format!("{backend} has no use for --timing-cache"));
         }
@@ -235,6 +253,7 @@ impl<'a> Planner<'a> {
                 backend,
                 precision,
                 request.bundle.manifest().flow.steps,
+                &rewrite::islands_of(precision_plan.as_ref()),
             ),
             precision,
             shapes: if takes_any_shape(backend) {
@@ -252,6 +271,7 @@ impl<'a> Planner<'a> {
             backend,
             precision,
             wanted,
+            precision_plan,
             key: EngineKey::of(&inputs),
             state: self.state_of(&inputs, run.is_ok())?,
             inputs,
@@ -260,6 +280,18 @@ impl<'a> Planner<'a> {
             passed_over,
             notes,
         })
+    }
+
+    fn precision_plan(
+        &self,
+        graph: GraphId,
+        precision: Precision,
+    ) -> Result<Option<PrecisionPlan>, BuildError> {
+        if precision == Precision::Fp32 {
+            return Ok(None);
+        }
+        let inputs = rewrite::precision_inputs(self.request.bundle, graph, precision)?;
+        Ok(self.request.store.precision_plan(&inputs))
     }
 
     fn state_of(&self, inputs: &KeyInputs, runs_here: bool) -> Result<PlanState, BuildError> {
@@ -308,6 +340,12 @@ impl<'a> Planner<'a> {
                 graph,
             })
     }
+}
+
+/// How much of a half-precision graph is not.
+fn kept_in_fp32(plan: &PrecisionPlan) -> Option<String> {
+    let PrecisionPlan { islands, nodes, .. } = plan;
+    (!islands.is_empty()).then(|| format!("{} of its {nodes} nodes stay in fp32", islands.len()))
 }
 
 /// ONNX Runtime's engines serve every shape, so one engine does for all profiles.

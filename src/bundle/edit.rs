@@ -1,4 +1,4 @@
-//! Voices put into a bundle and taken out of it.
+//! Voices put into a bundle and taken out of it, and its ranges kept.
 //!
 //! Readers take no lock. So a change is a sequence of writes after each of which the bundle is whole: a file is listed
 //! only while it is there with the listed content. Whatever stops in between leaves at most a file that nothing lists.
@@ -36,6 +36,39 @@ impl Bundle {
     /// [`BundleError::NoVoice`] where there is none of the name, [`BundleError::Write`] where the folder is read-only.
     pub fn remove_voice(&mut self, name: &str) -> Result<(), BundleError> {
         self.remove(name, &mut write_whole)
+    }
+
+    /// Keeps the ranges of a bundle's values, in the place of those it had; waits for others that change the bundle.
+    ///
+    /// # Errors
+    /// [`BundleError::Write`] where the folder takes no files; the bundle is whole all the same.
+    pub fn keep_ranges(&mut self, content: &[u8]) -> Result<(), BundleError> {
+        let _lock = self.lock()?;
+        self.read_again()?;
+        let sha256 = Digest::of(content);
+        // Named by its content: a new file never stands where a reader of the old manifest looks for the old one.
+        let name = format!("ranges-{}.json", sha256.short());
+        let file = BundlePath::try_from(name).expect("digits and letters only");
+        if self.manifest.ranges.as_ref() == Some(&file) {
+            return Ok(());
+        }
+        let path = file.within(&self.dir);
+        write_whole(&path, content).map_err(|source| BundleError::Write { path, source })?;
+        let spec = FileSpec {
+            bytes: content.len() as u64,
+            sha256,
+        };
+        let old = self.manifest.ranges.clone();
+        self.relist(&mut write_whole, |manifest| {
+            manifest.files.insert(file.clone(), spec);
+            if let Some(old) = manifest.ranges.replace(file) {
+                manifest.files.remove(&old);
+            }
+        })?;
+        let Some(path) = old.map(|old| old.within(&self.dir)) else {
+            return Ok(());
+        };
+        fs::remove_file(&path).map_err(|source| BundleError::Write { path, source })
     }
 
     fn add(&mut self, voice: &Voice, replace: bool, write: Write<'_>) -> Result<(), BundleError> {
@@ -160,6 +193,22 @@ mod tests {
             bundle.voice(&name).expect("a sound voice");
         }
         bundle
+    }
+
+    #[test]
+    fn ranges_take_the_place_of_those_before() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut bundle = bundle_in(dir.path());
+        let mut files = Vec::new();
+        for content in [b"one", b"two", b"two"] {
+            bundle.keep_ranges(content).expect("kept");
+            let there = whole(dir.path());
+            assert_eq!(there.manifest(), bundle.manifest());
+            let file = there.manifest().ranges.clone().expect("listed");
+            assert_eq!(fs::read(file.within(dir.path())).expect("there"), content);
+            files.push(file);
+        }
+        assert!(!files[0].within(dir.path()).exists());
     }
 
     #[test]

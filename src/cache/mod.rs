@@ -9,6 +9,7 @@
 //! <root>/<graph>/.<entry>.tmp/                  an entry being built; its builder holds the lock
 //! <root>/<graph>/.<entry>.old/                  an entry being replaced or removed
 //! <root>/.locks/<key>.lock                      locked by a builder; the file stays
+//! <root>/.precision/                            what stays in FP32 where a graph becomes half, decided once per model
 //! <root>/.quarantine/                           entries whose content is not what the manifest says, or gives wrong values
 //! ```
 //!
@@ -23,6 +24,7 @@ mod key;
 mod lock;
 mod manifest;
 mod pending;
+mod precision;
 mod quarantine;
 mod steps;
 mod store;
@@ -39,5 +41,6 @@ pub use gc::{GcReport, GcRequest, Removed, RemovedBecause};
 pub use key::{EngineKey, KeyInputs};
 pub use manifest::{BuildRecord, CheckedRun, EngineFile, Manifest, SignatureText, Verification};
 pub use pending::{Begun, Pending, Waiting};
+pub use precision::{Measured, PrecisionInputs, PrecisionPlan, Verdict};
 pub use quarantine::Doubted;
 pub use store::{EngineStore, Listed, Lookup};

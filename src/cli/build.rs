@@ -6,15 +6,17 @@ use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
 use super::progress::BuildProgress;
+use super::rehearse::{Script, rehearse};
 use super::values::positive;
 use crate::build::{
-    self, BuildRequest, Built, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
+    self, BuildRequest, Built, Cancel, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
     WorkerCommand,
 };
 use crate::bundle::StatCache;
 use crate::cache::Verification;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability};
+use crate::qualify;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,22 +121,46 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         verify: !args.no_verify,
         timing_cache: args.timing_cache.clone(),
     };
-    let plan = if args.dry_run {
-        build::preview(&request, &mut digests)
-    } else {
-        build::plan(&request, &mut digests)
-    };
-    model::keep_digests(&mut digests);
-    let plan = plan?;
     if args.dry_run {
-        context.printer().result(&plan, plan_text)?;
+        let plan = build::preview(&request, &mut digests);
+        model::keep_digests(&mut digests);
+        context.printer().result(&plan?, plan_text)?;
         return Ok(Exit::Done);
     }
-    let built = execute(plan, &request, &mut digests, args, context)?;
+    let cancel = context::cancel_on_interrupt()?;
+    let plan = qualified(&request, &mut digests, &cancel, context);
+    model::keep_digests(&mut digests);
+    let built = execute(plan?, &request, &mut digests, &cancel, args, context)?;
     context
         .printer()
         .result(&built, |built| built_text(built))?;
     Ok(Exit::Done)
+}
+
+/// The plan, after every graph that is to be half was qualified for it.
+fn qualified(
+    request: &BuildRequest<'_>,
+    digests: &mut StatCache,
+    cancel: &Cancel,
+    context: &Context,
+) -> Result<Plan, Failure> {
+    let plan = build::plan(request, digests)?;
+    let open: Vec<_> = plan.unqualified().collect();
+    if !request.verify || open.is_empty() {
+        return Ok(plan);
+    }
+    let plans = rehearse(
+        request.bundle,
+        request.backends,
+        Script::default(),
+        context,
+        &|| cancel.is_cancelled(),
+        |rehearsal| qualify::qualify(rehearsal, &open),
+    )?;
+    for plan in &plans {
+        request.store.keep_precision_plan(plan)?;
+    }
+    Ok(build::plan(request, digests)?)
 }
 
 /// What a dry run says of a checkpoint that is not exported: its graphs are planned from the bundle.
@@ -166,6 +192,7 @@ fn execute(
     plan: Plan,
     request: &BuildRequest<'_>,
     digests: &mut StatCache,
+    cancel: &Cancel,
     args: &Args,
     context: &Context,
 ) -> Result<Vec<Built>, Failure> {
@@ -187,7 +214,7 @@ fn execute(
         digests,
         &worker,
         deadlines,
-        &context::cancel_on_interrupt()?,
+        cancel,
         &mut progress,
     )?)
 }

@@ -2,7 +2,7 @@
 
 use super::printer;
 use crate::backend::EngineReport;
-use crate::cache::{Change, Entry, Manifest, Verification};
+use crate::cache::{Change, Entry, Manifest, Measured, PrecisionPlan, Verdict, Verification};
 use crate::ids::BackendId;
 use crate::profile::ShapeSet;
 use crate::trt::PlanHeader;
@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 
-/// An engine in words; `stale` says which of its inputs are not this machine's.
-pub(super) fn text(entry: &Entry, stale: &[Change]) -> String {
+/// An engine in words; `stale` says which of its inputs are not this machine's, `plan` what of it stays in FP32.
+pub(super) fn text(entry: &Entry, stale: &[Change], plan: Option<&PrecisionPlan>) -> String {
     let manifest = entry.manifest();
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -49,6 +49,9 @@ pub(super) fn text(entry: &Entry, stale: &[Change]) -> String {
     }
     for layers in layer_counts(manifest) {
         line("layers", layers);
+    }
+    for kept in plan.map(kept_in_fp32).unwrap_or_default() {
+        line("fp32 inside", kept);
     }
     line("verified", verification(&manifest.verification));
     for change in stale {
@@ -135,6 +138,39 @@ fn layer_counts(manifest: &Manifest) -> Vec<String> {
     });
     said.collect()
 }
+
+/// What stays in FP32 in a half-precision engine, why, and what was measured of the rest.
+pub(super) fn kept_in_fp32(plan: &PrecisionPlan) -> Vec<String> {
+    let PrecisionPlan {
+        islands,
+        nodes,
+        verdict,
+        ..
+    } = plan;
+    let mut said = vec![format!("{} of {nodes} nodes", islands.len())];
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, reason) in islands {
+        reasons.entry(reason).or_default().push(node);
+    }
+    said.extend(reasons.into_iter().map(|(reason, nodes)| {
+        let more = match nodes.len().saturating_sub(SHOWN_NODES) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let shown = nodes[..SHOWN_NODES.min(nodes.len())].join(", ");
+        format!("{reason}: {shown}{more}")
+    }));
+    if let Verdict::Passed { measured } = verdict {
+        said.extend(measured.iter().map(|one| {
+            let Measured { what, value, bound } = one;
+            format!("{what}: {value:.1e} of at most {bound:.1e}")
+        }));
+    }
+    said
+}
+
+/// Nodes named per reason.
+const SHOWN_NODES: usize = 4;
 
 fn verification(verification: &Verification) -> String {
     match verification {

@@ -9,7 +9,7 @@ use super::printer::{self, table};
 use crate::build;
 use crate::cache::{
     Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
-    RemovedBecause, Verification,
+    PrecisionPlan, RemovedBecause, Verification,
 };
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -72,6 +72,8 @@ struct Shown<'a> {
     entry: &'a str,
     engine: PathBuf,
     stale: Vec<Change>,
+    /// What of a half-precision engine stays in FP32.
+    precision_plan: Option<PrecisionPlan>,
     manifest: &'a Manifest,
 }
 
@@ -190,11 +192,12 @@ fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Fail
         entry: entry.id(),
         engine: entry.engine_path(),
         stale: here.stale(&manifest.inputs),
+        precision_plan: store.precision_plan_of(&manifest.inputs),
         manifest,
     };
-    context
-        .printer()
-        .result(&shown, |shown| engine::text(&entry, &shown.stale))?;
+    context.printer().result(&shown, |shown| {
+        engine::text(&entry, &shown.stale, shown.precision_plan.as_ref())
+    })?;
     Ok(Exit::Done)
 }
 

@@ -39,13 +39,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         context.printer().result(&description, onnx_text)?;
         return Ok(Exit::Done);
     }
+    let store = model::store(context);
+    let plan_of = |entry: &Entry| store.precision_plan_of(&entry.manifest().inputs);
     match entries_at(&args.path, context)?.as_slice() {
         [] => {}
         [entry] => {
             let manifest = entry.manifest();
-            context
-                .printer()
-                .result(manifest, |_| engine::text(entry, &[]))?;
+            context.printer().result(manifest, |_| {
+                engine::text(entry, &[], plan_of(entry).as_ref())
+            })?;
             return Ok(Exit::Done);
         }
         several => {
@@ -53,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             context.printer().result(&manifests, |_| {
                 let texts: Vec<String> = several
                     .iter()
-                    .map(|entry| engine::text(entry, &[]))
+                    .map(|entry| engine::text(entry, &[], plan_of(entry).as_ref()))
                     .collect();
                 texts.join("\n")
             })?;

@@ -1,6 +1,7 @@
 //! The command line: one file per command, arguments' structs, the printer.
 
 mod build;
+mod calibrate;
 mod compare;
 mod completions;
 mod context;
@@ -19,6 +20,7 @@ mod parity;
 mod printer;
 mod profiles;
 mod progress;
+mod rehearse;
 mod run;
 #[cfg(feature = "serve")]
 mod serve;
@@ -61,6 +63,8 @@ enum Command {
     Setup(setup::Args),
     /// Compile every graph of a bundle into verified, cached engines
     Build(Box<build::Args>),
+    /// Record how far a bundle's values reach, for half precision
+    Calibrate(calibrate::Args),
     /// List, check and clean the engine cache
     Engines(engines::Args),
     /// Text to an audio file
@@ -161,6 +165,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
     let exit = match command {
         Command::Setup(args) => setup::run(args, context),
         Command::Build(args) => build::run(args, context),
+        Command::Calibrate(args) => calibrate::run(args, context),
         Command::Engines(args) => engines::run(args, context),
         Command::Synth(args) => synth::run(args, context),
         Command::Voices(args) => voices::run(args, context),

@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "testkit"))]
 pub mod builder;
 mod check;
+mod constants;
 mod data_type;
 mod error;
 mod evaluate;
@@ -40,9 +41,10 @@ pub use external::ExternalData;
 pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
+pub use operators::only_moves;
 pub use passes::{
-    DeadCode, FusedSnake, Half, HalfType, Islands, Pass, Recipe, RecipeStep, Report, Rewrite,
-    RewrittenOnnx, Tabulate, passes_for,
+    DeadCode, FusedSnake, Half, HalfType, Islands, Observe, Pass, Recipe, RecipeStep, Report,
+    Rewrite, RewrittenOnnx, RoundingTwin, Tabulate, passes_for,
 };
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

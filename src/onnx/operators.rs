@@ -155,7 +155,7 @@ pub(super) fn is_repeatable(node: &NodeProto) -> bool {
 }
 
 /// Whether the node's outputs are its inputs' elements, unchanged.
-pub(super) fn only_moves(node: &NodeProto) -> bool {
+pub fn only_moves(node: &NodeProto) -> bool {
     is_standard(node) && MOVERS.contains(&node.op_type())
 }
 

@@ -90,13 +90,7 @@ pub(super) enum CaseError {
     #[error(transparent)]
     Golden(#[from] GoldenError),
     #[error(transparent)]
-    Speech(Box<SpeechError>),
-}
-
-impl From<SpeechError> for CaseError {
-    fn from(error: SpeechError) -> Self {
-        Self::Speech(Box::new(error))
-    }
+    Speech(#[from] SpeechError),
 }
 
 impl From<crate::pipeline::NotFinite> for CaseError {

@@ -57,7 +57,7 @@ struct Sound<'a> {
 }
 
 /// The graphs an utterance needs.
-const NEEDED: [GraphId; 5] = [
+pub const NEEDED: [GraphId; 5] = [
     GraphId::Llm,
     GraphId::FlowEncoder,
     GraphId::FlowEstimator,

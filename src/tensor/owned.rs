@@ -1,6 +1,8 @@
 //! Tensors that own host memory.
 
-use super::{Bytes, BytesMut, DType, Element, Shape, TensorView, TensorViewMut, ViewError};
+use super::{
+    Bytes, BytesMut, DType, Element, Placement, Shape, TensorView, TensorViewMut, ViewError,
+};
 
 /// A host tensor that owns its elements, aligned for any element type.
 ///
@@ -44,6 +46,18 @@ impl Tensor {
         let mut tensor = Self::zeros(dtype, shape);
         tensor.bytes_mut().copy_from_slice(bytes);
         Ok(tensor)
+    }
+
+    /// A copy of a tensor in host memory.
+    ///
+    /// # Errors
+    /// [`ViewError::OnDevice`].
+    pub fn copy_of(view: TensorView<'_>) -> Result<Self, ViewError> {
+        match (view.bytes(), view.placement()) {
+            (Bytes::Host(bytes), _) => Self::from_bytes(view.dtype(), view.shape(), bytes),
+            (Bytes::Device(_), Placement::Device(ordinal)) => Err(ViewError::OnDevice(ordinal)),
+            (Bytes::Device(_), Placement::Host) => unreachable!("its bytes say where it is"),
+        }
     }
 
     /// Element type.

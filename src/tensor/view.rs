@@ -279,6 +279,24 @@ impl<'a> TensorViewMut<'a> {
         &mut self.bytes
     }
 
+    /// The same tensor, to read.
+    pub fn as_view(&self) -> TensorView<'_> {
+        let bytes = match &self.bytes {
+            BytesMut::Host(bytes) => Bytes::Host(bytes),
+            BytesMut::Device(span) => Bytes::Device(DeviceBytes {
+                address: span.address,
+                len: span.len,
+                ordinal: span.ordinal,
+                owner: PhantomData,
+            }),
+        };
+        TensorView {
+            dtype: self.dtype,
+            shape: self.shape,
+            bytes,
+        }
+    }
+
     /// Where the bytes are.
     pub fn placement(&self) -> Placement {
         match &self.bytes {

@@ -7,6 +7,7 @@ macro_rules! args {
 
 mod build;
 mod built;
+mod calibrate;
 mod completions;
 mod config;
 mod diagnose;

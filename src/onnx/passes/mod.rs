@@ -3,18 +3,22 @@
 mod dead_code;
 mod half;
 mod names;
+mod observe;
 mod recipe;
 mod snake;
 mod tabulate;
+mod twin;
 
 pub use dead_code::DeadCode;
 pub use half::{Half, HalfType, Islands};
+pub use observe::Observe;
 pub use recipe::{Recipe, RecipeStep};
 pub use snake::FusedSnake;
 pub use tabulate::Tabulate;
+pub use twin::RoundingTwin;
 
 use super::error::OnnxError;
-use super::evaluate::Evaluator;
+use super::evaluate::{Evaluator, NoEvaluator};
 use super::file::{MAX_MODEL_BYTES, ModelFile};
 use super::graph::Graph;
 use super::interface;
@@ -78,6 +82,9 @@ pub struct Report {
     /// between them.
     #[serde(default)]
     pub fp32_nodes: Vec<String>,
+    /// Values whose range the graph gives as its last output, in the order of that output's columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<String>,
 }
 
 /// How to rewrite a graph.
@@ -127,6 +134,42 @@ impl RewrittenOnnx {
     ) -> Result<Self, OnnxError> {
         run(file, precision, &passes_for(precision, rewrite), evaluator)
     }
+
+    /// The FP32 model with the range of every value it computes as a last output, for recording ranges.
+    ///
+    /// # Errors
+    /// [`OnnxError`].
+    pub fn observed(file: &ModelFile) -> Result<Self, OnnxError> {
+        let observe = Box::new(Observe { half_values: false });
+        run(
+            file,
+            Precision::Fp32,
+            &[Box::new(DeadCode), observe],
+            &NoEvaluator,
+        )
+    }
+
+    /// The FP32 twin of what [`Self::of`] gives for a half precision ([`RoundingTwin`]); `observed` also gives the range
+    /// of every half value before it was rounded. For FP32, the file as it is.
+    ///
+    /// # Errors
+    /// [`OnnxError`].
+    pub fn twin(
+        file: &ModelFile,
+        precision: Precision,
+        rewrite: &Rewrite,
+        observed: bool,
+        evaluator: &dyn Evaluator,
+    ) -> Result<Self, OnnxError> {
+        let mut passes = passes_for(precision, rewrite);
+        if let Some(of) = HalfType::of(precision) {
+            passes.push(Box::new(RoundingTwin { of }));
+            if observed {
+                passes.push(Box::new(Observe { half_values: true }));
+            }
+        }
+        run(file, Precision::Fp32, &passes, evaluator)
+    }
 }
 
 impl fmt::Debug for RewrittenOnnx {
@@ -142,11 +185,7 @@ impl fmt::Debug for RewrittenOnnx {
 
 /// The passes that bring a graph to a precision, in order.
 pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
-    let to = match precision {
-        Precision::Fp32 => None,
-        Precision::Fp16 => Some(HalfType::F16),
-        Precision::Bf16 => Some(HalfType::Bf16),
-    };
+    let to = HalfType::of(precision);
     let Rewrite {
         tables,
         fused_snake,

@@ -152,14 +152,19 @@ impl Placer<'_> {
 
     fn convert(&mut self, from: String, to: DataType, name: String) {
         self.casts += 1;
-        self.nodes.push(NodeProto {
-            input: vec![from],
-            output: vec![name.clone()],
-            name: Some(name),
-            op_type: Some("Cast".to_owned()),
-            attribute: vec![target_attribute(to)],
-            ..NodeProto::default()
-        });
+        self.nodes.push(cast_node(from, to, name));
+    }
+}
+
+/// A conversion, named after the value it gives.
+pub(in crate::onnx::passes) fn cast_node(from: String, to: DataType, name: String) -> NodeProto {
+    NodeProto {
+        input: vec![from],
+        output: vec![name.clone()],
+        name: Some(name),
+        op_type: Some("Cast".to_owned()),
+        attribute: vec![target_attribute(to)],
+        ..NodeProto::default()
     }
 }
 

@@ -14,7 +14,10 @@ mod convert;
 mod movers;
 mod plan;
 
+pub(super) use casts::cast_node;
+
 use super::{Pass, Report};
+use crate::ids::Precision;
 use crate::onnx::error::OnnxError;
 use crate::onnx::evaluate::Evaluator;
 use crate::onnx::graph::Graph;
@@ -58,6 +61,31 @@ pub struct Islands {
 }
 
 impl HalfType {
+    /// The half type a precision computes in; `None` for FP32.
+    pub const fn of(precision: Precision) -> Option<Self> {
+        match precision {
+            Precision::Fp32 => None,
+            Precision::Fp16 => Some(Self::F16),
+            Precision::Bf16 => Some(Self::Bf16),
+        }
+    }
+
+    /// The largest finite magnitude.
+    pub fn max(self) -> f32 {
+        match self {
+            Self::F16 => half::f16::MAX.to_f32(),
+            Self::Bf16 => half::bf16::MAX.to_f32(),
+        }
+    }
+
+    /// The smallest magnitude with all significant bits.
+    pub fn min_positive(self) -> f32 {
+        match self {
+            Self::F16 => half::f16::MIN_POSITIVE.to_f32(),
+            Self::Bf16 => half::bf16::MIN_POSITIVE.to_f32(),
+        }
+    }
+
     /// The name used in recipes, and at the end of names of converted values.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +94,7 @@ impl HalfType {
         }
     }
 
-    const fn data_type(self) -> DataType {
+    pub(super) const fn data_type(self) -> DataType {
         match self {
             Self::F16 => DataType::Float16,
             Self::Bf16 => DataType::Bfloat16,

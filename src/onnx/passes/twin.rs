@@ -1,0 +1,173 @@
+//! The FP32 twin of a graph in half precision, for machines that have no kernels in half.
+//!
+//! ONNX Runtime's processor kernels keep FP32 inside a half-precision graph, so an overflow can go unseen there. The
+//! twin computes in FP32 too, and takes every half value through the half type: `node → exact → half → rounded → reader`.
+
+use super::{HalfType, Pass, Report};
+use crate::onnx::error::OnnxError;
+use crate::onnx::evaluate::Evaluator;
+use crate::onnx::graph::Graph;
+use crate::onnx::operators;
+use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::proto::{NodeProto, TensorProto, ValueInfoProto};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Gives a graph that [`Half`](super::Half) rewrote its FP32 twin: every half value is rounded to the half type, and
+/// becomes infinite where it is too large, just as on a device; products still accumulate in FP32, as there.
+///
+/// Constants, inputs and outputs keep their types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoundingTwin {
+    /// The half type of the graph.
+    pub of: HalfType,
+}
+
+/// Ends the name of a half value before it is rounded.
+pub(super) const EXACT: &str = "__exact";
+/// Ends the name of a half value after it was rounded, in FP32.
+const ROUNDED: &str = "__rounded";
+
+impl Pass for RoundingTwin {
+    fn name(&self) -> &'static str {
+        "rounding_twin"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn parameters(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("of".to_owned(), self.of.as_str().to_owned())])
+    }
+
+    fn run(
+        &self,
+        graph: &mut Graph,
+        _evaluator: &dyn Evaluator,
+        _report: &mut Report,
+    ) -> Result<(), OnnxError> {
+        graph.require_flat()?;
+        graph.index()?;
+        let types = graph.types()?;
+        let half = self.of.data_type();
+        let is_half = |value: &str| types.of(value) == Some(half);
+        let proto = graph.proto_mut();
+        let mut twin = Twin {
+            half,
+            readers: Readers::of(&proto.node, &proto.output),
+            rounded: HashMap::new(),
+            nodes: Vec::with_capacity(2 * proto.node.len()),
+        };
+        let constants = proto.initializer.iter().map(TensorProto::name);
+        let inputs = proto.input.iter().map(ValueInfoProto::name);
+        for value in constants.chain(inputs).filter(|value| is_half(value)) {
+            twin.read_half(value);
+        }
+        for node in std::mem::take(&mut proto.node) {
+            twin.place(node, &is_half);
+        }
+        proto.node = twin.nodes;
+        proto.value_info.retain(|value| !is_half(value.name()));
+        graph.index()?;
+        graph.types()?;
+        Ok(())
+    }
+}
+
+struct Twin {
+    half: DataType,
+    readers: Readers,
+    /// The FP32 form of each half value.
+    rounded: HashMap<String, String>,
+    nodes: Vec<NodeProto>,
+}
+
+impl Twin {
+    fn place(&mut self, mut node: NodeProto, is_half: &impl Fn(&str) -> bool) {
+        // A conversion gives or takes the half type itself; so does what holds a constant.
+        if matches!(
+            node.op_type(),
+            "Cast" | "CastLike" | "Constant" | "ConstantOfShape"
+        ) {
+            let given = node.output.clone();
+            self.nodes.push(node);
+            for value in given.iter().filter(|value| is_half(value)) {
+                self.read_half(value);
+            }
+            return;
+        }
+        for value in &mut node.input {
+            if let Some(rounded) = self.rounded.get(value) {
+                value.clone_from(rounded);
+            }
+        }
+        let moves = operators::only_moves(&node);
+        let given: Vec<String> = node.output.clone();
+        for value in node.output.iter_mut().filter(|value| is_half(value)) {
+            let suffix = if moves { ROUNDED } else { EXACT };
+            *value = format!("{value}{suffix}");
+        }
+        self.nodes.push(node);
+        for value in given.iter().filter(|value| is_half(value)) {
+            if moves {
+                self.moved(value);
+            } else {
+                self.nodes
+                    .push(cast(&format!("{value}{EXACT}"), self.half, value));
+                self.read_half(value);
+            }
+        }
+    }
+
+    /// Gives the FP32 form of a half value to the nodes that compute with it.
+    fn read_half(&mut self, value: &str) {
+        if self.readers.computing.contains(value) {
+            let rounded = format!("{value}{ROUNDED}");
+            self.nodes.push(cast(value, DataType::Float, &rounded));
+            self.rounded.insert(value.to_owned(), rounded);
+        }
+    }
+
+    /// What was only moved was rounded before.
+    fn moved(&mut self, value: &str) {
+        let rounded = format!("{value}{ROUNDED}");
+        if self.readers.in_half.contains(value) {
+            self.nodes.push(cast(&rounded, self.half, value));
+        }
+        self.rounded.insert(value.to_owned(), rounded);
+    }
+}
+
+/// Who reads a value.
+struct Readers {
+    /// Values that nodes other than conversions read.
+    computing: HashSet<String>,
+    /// Values that conversions read, or that are outputs of the graph.
+    in_half: HashSet<String>,
+}
+
+impl Readers {
+    fn of(nodes: &[NodeProto], outputs: &[ValueInfoProto]) -> Self {
+        let (casts, others): (Vec<_>, Vec<_>) = nodes
+            .iter()
+            .partition(|node| matches!(node.op_type(), "Cast" | "CastLike"));
+        let read = |nodes: Vec<&NodeProto>| -> HashSet<String> {
+            let values = nodes.into_iter().flat_map(|node| node.input.iter());
+            values.cloned().collect()
+        };
+        let mut in_half = read(casts);
+        in_half.extend(outputs.iter().map(|output| output.name().to_owned()));
+        Self {
+            computing: read(others),
+            in_half,
+        }
+    }
+}
+
+/// A conversion; an exporter may have named a node as the value it gives.
+fn cast(from: &str, to: DataType, value: &str) -> NodeProto {
+    NodeProto {
+        name: Some(format!("{value}__cast")),
+        ..super::half::cast_node(from.to_owned(), to, value.to_owned())
+    }
+}

@@ -1,0 +1,294 @@
+//! Half precision that is right: recorded ranges, precision plans, and the gates they must pass.
+//!
+//! [`calibrate`] speaks in FP32 and records how far every value reaches. [`qualify`] chooses from that what stays in
+//! FP32, asks the FP32 twin of the half-precision graph for what the graph itself gave, widens the choice until the
+//! twin is near enough, and listens to the result once. No device takes part.
+
+mod calibrate;
+mod error;
+mod gates;
+mod islands;
+mod prompter;
+mod ranges;
+mod recording;
+mod rehearsal;
+mod search;
+mod tap;
+mod trial;
+
+pub use calibrate::{calibrate, keep_ranges, ranges_of};
+pub use error::QualifyError;
+pub use ranges::{GraphRanges, Ranges, RangesError};
+pub use rehearsal::Rehearsal;
+
+use crate::build;
+use crate::cache::{Measured, PrecisionPlan, Verdict};
+use crate::ids::{GraphId, Precision};
+use crate::onnx::{HalfType, ModelFile};
+use crate::pipeline::{NEEDED, SpeechError};
+use gates::Bound;
+use islands::{Forecast, Islands};
+use recording::Recording;
+use search::shortest_prefix;
+use trial::{Outcome, Trial};
+
+/// Decides for each graph what stays in FP32 where the rest becomes half, and whether that is good enough.
+///
+/// Graphs that no utterance runs are left out: nothing is known of them.
+///
+/// # Errors
+/// [`QualifyError`] where nothing could be measured. A graph that does not bear the precision is no error: its plan says
+/// so.
+pub fn qualify(
+    rehearsal: &Rehearsal<'_>,
+    graphs: &[(GraphId, Precision)],
+) -> Result<Vec<PrecisionPlan>, QualifyError> {
+    let graphs = graphs.iter().filter(|(graph, _)| NEEDED.contains(graph));
+    let graphs: Vec<(GraphId, Precision)> = graphs.copied().collect();
+    if graphs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ranges = ranges_for(rehearsal, &graphs)?;
+    let recording = Recording::make(rehearsal)?;
+    let mut candidates = Vec::with_capacity(graphs.len());
+    for (graph, precision) in graphs {
+        candidates.push(Candidate::new(rehearsal, &ranges, graph, precision)?);
+    }
+    for candidate in &mut candidates {
+        candidate.search(rehearsal, &recording)?;
+    }
+    listen(rehearsal, &recording, &mut candidates)?;
+    candidates
+        .into_iter()
+        .map(|candidate| candidate.into_plan(rehearsal))
+        .collect()
+}
+
+/// Tightenings of a graph's own bound before the audio gate gives up.
+const TIGHTENINGS: usize = 3;
+const TIGHTER: f64 = 3.0;
+
+/// The bundle's ranges, and where it has none for one of the graphs, new ones.
+fn ranges_for(
+    rehearsal: &Rehearsal<'_>,
+    graphs: &[(GraphId, Precision)],
+) -> Result<Ranges, QualifyError> {
+    let known = ranges_of(rehearsal.bundle)?;
+    for (graph, _) in graphs {
+        let model = rehearsal.bundle.graph_file(*graph)?.sha256;
+        if known.of(*graph, model).is_none() {
+            return Ok(known.with(calibrate(rehearsal)?));
+        }
+    }
+    Ok(known)
+}
+
+/// A graph on its way to half precision.
+struct Candidate {
+    graph: GraphId,
+    precision: Precision,
+    model: ModelFile,
+    nodes: usize,
+    forecast: Forecast,
+    bound: Bound,
+    islands: Islands,
+    measured: Vec<Measured>,
+    failure: Option<String>,
+}
+
+impl Candidate {
+    fn new(
+        rehearsal: &Rehearsal<'_>,
+        ranges: &Ranges,
+        graph: GraphId,
+        precision: Precision,
+    ) -> Result<Self, QualifyError> {
+        let steps = rehearsal.bundle.manifest().flow.steps;
+        let exported = ModelFile::open(&rehearsal.model(graph)?)?;
+        let evaluator = build::OnBackend(rehearsal.reference);
+        let model = build::prepared(graph, exported, steps, &evaluator)?;
+        let digest = rehearsal.bundle.graph_file(graph)?.sha256;
+        let empty = GraphRanges::new(digest);
+        let ranges = ranges.of(graph, digest).unwrap_or(&empty);
+        let half = HalfType::of(precision).unwrap_or(HalfType::F16);
+        let forecast = islands::forecast(&model, ranges, half);
+        Ok(Self {
+            graph,
+            precision,
+            nodes: model.graph().node.len(),
+            islands: forecast.islands.clone(),
+            forecast,
+            bound: Bound::of(graph, precision),
+            measured: Vec::new(),
+            failure: None,
+            model,
+        })
+    }
+
+    /// Widens the islands by the values that reach furthest until the twin keeps to the bound.
+    fn search(
+        &mut self,
+        rehearsal: &Rehearsal<'_>,
+        recording: &Recording,
+    ) -> Result<(), QualifyError> {
+        let Self {
+            graph, precision, ..
+        } = *self;
+        let trial = Trial {
+            rehearsal,
+            graph,
+            model: &self.model,
+            precision,
+            runs: &recording.runs[&graph],
+            bound: self.bound,
+        };
+        // More than this, and FP32 is the simpler choice.
+        let most = (self.nodes / 2).saturating_sub(self.forecast.islands.len());
+        let most = most.min(self.forecast.order.len());
+        let mut last = Outcome::default();
+        let enough = shortest_prefix(most, |count| {
+            let islands = self.forecast.widened(count);
+            (rehearsal.say)(&format!(
+                "{graph}: {precision} with {} of {} nodes in fp32",
+                islands.len(),
+                self.nodes
+            ));
+            let outcome = trial.sample(&islands)?;
+            let passes = outcome.error <= self.bound.value();
+            last = outcome;
+            Ok::<_, QualifyError>(passes)
+        })?;
+        self.islands = self.forecast.widened(enough.unwrap_or(0));
+        let mut whole = trial.whole(&self.islands)?;
+        if enough.is_none() {
+            // What the most islands gave says more than what the fewest did.
+            whole = Outcome {
+                overflows: whole.overflows,
+                ..last
+            };
+        }
+        if whole.error > self.bound.value() || !whole.overflows.is_empty() {
+            self.failure = Some(failure(&whole, self.bound));
+        }
+        self.measured = vec![Measured {
+            what: format!("{} of `{}`", self.bound.what(), whole.output),
+            value: whole.error,
+            bound: self.bound.value(),
+        }];
+        Ok(())
+    }
+
+    fn into_plan(self, rehearsal: &Rehearsal<'_>) -> Result<PrecisionPlan, QualifyError> {
+        Ok(PrecisionPlan {
+            inputs: build::precision_inputs(rehearsal.bundle, self.graph, self.precision)?,
+            islands: self.islands,
+            nodes: self.nodes,
+            verdict: match self.failure {
+                None => Verdict::Passed {
+                    measured: self.measured,
+                },
+                Some(reason) => Verdict::Failed { reason },
+            },
+        })
+    }
+}
+
+impl Forecast {
+    /// The islands foretold, and the first `count` of those that follow.
+    fn widened(&self, count: usize) -> Islands {
+        let mut islands = self.islands.clone();
+        for (node, reach) in &self.order[..count] {
+            islands.insert(
+                node.clone(),
+                format!("reaches {reach:.1e}, and the error asked for it"),
+            );
+        }
+        islands
+    }
+}
+
+/// The audio gate over all candidates that shape sound; where it fails, each is held to less and searched again.
+fn listen(
+    rehearsal: &Rehearsal<'_>,
+    recording: &Recording,
+    candidates: &mut [Candidate],
+) -> Result<(), QualifyError> {
+    for round in 0..=TIGHTENINGS {
+        let sounding = |candidate: &&mut Candidate| {
+            candidate.failure.is_none() && candidate.graph != GraphId::Llm
+        };
+        let mut sounding: Vec<&mut Candidate> = candidates.iter_mut().filter(sounding).collect();
+        if sounding.is_empty() {
+            return Ok(());
+        }
+        let spoken = rehearsal.speak(
+            |graph| match sounding.iter().find(|candidate| candidate.graph == graph) {
+                None => rehearsal.exported(graph),
+                Some(candidate) => {
+                    let trial = Trial {
+                        rehearsal,
+                        graph,
+                        model: &candidate.model,
+                        precision: candidate.precision,
+                        runs: &[],
+                        bound: candidate.bound,
+                    };
+                    trial.load(&candidate.islands)
+                }
+            },
+            || (rehearsal.say)("listening to it"),
+            &recording.pitches(),
+        );
+        let spoken = match spoken {
+            Err(QualifyError::Speech(SpeechError::NotFinite { graph }))
+                if sounding.iter().any(|candidate| candidate.graph == graph) =>
+            {
+                for candidate in sounding.iter_mut().filter(|one| one.graph == graph) {
+                    candidate.failure = Some("it is not finite in a whole utterance".to_owned());
+                }
+                continue;
+            }
+            spoken => spoken?,
+        };
+        let heard = gates::of_speech(&spoken, &recording.spoken);
+        let wrong = heard.iter().find(|measured| !gates::holds(measured));
+        for candidate in &mut sounding {
+            match wrong {
+                None => candidate.measured.extend(heard.clone()),
+                Some(Measured { what, value, bound }) if round == TIGHTENINGS => {
+                    candidate.failure = Some(format!("{what} is {value:.2e}, above {bound:.2e}"));
+                }
+                Some(_) => {
+                    candidate.bound = candidate.bound.tightened(TIGHTER);
+                    candidate.search(rehearsal, recording)?;
+                }
+            }
+        }
+        if wrong.is_none() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn failure(outcome: &Outcome, bound: Bound) -> String {
+    let Outcome {
+        error,
+        output,
+        overflows,
+    } = outcome;
+    let mut overflows = overflows.iter();
+    if let Some((value, reached)) = overflows.next() {
+        let others = match overflows.len() {
+            0 => String::new(),
+            count => format!(", and {count} more"),
+        };
+        return format!("`{value}` reaches {reached:.1e} and overflows{others}");
+    }
+    if error.is_finite() {
+        let (what, bound) = (bound.what(), bound.value());
+        format!("the {what} of `{output}` is {error:.1e}, above {bound:.1e}")
+    } else {
+        format!("`{output}` is not finite")
+    }
+}

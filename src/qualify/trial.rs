@@ -1,0 +1,149 @@
+//! One graph's twin beside what the graph itself gave.
+
+use super::gates::Bound;
+use super::islands::Islands;
+use super::recording::Run;
+use super::{QualifyError, Rehearsal};
+use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Session};
+use crate::build;
+use crate::compare::{self, Metrics};
+use crate::ids::{GraphId, Precision};
+use crate::onnx::{self, HalfType, ModelFile, OnnxError, RewrittenOnnx};
+use crate::pipeline::SpeechError;
+use crate::tensor::{Placement, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A graph, what it is to be brought to, and what it gave in FP32.
+pub(super) struct Trial<'a> {
+    pub(super) rehearsal: &'a Rehearsal<'a>,
+    pub(super) graph: GraphId,
+    /// Prepared, so that it has the nodes that will be computed.
+    pub(super) model: &'a ModelFile,
+    pub(super) precision: Precision,
+    pub(super) runs: &'a [Run],
+    pub(super) bound: Bound,
+}
+
+/// How far a twin is from the graph.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Outcome {
+    /// The largest error of any output of any run; infinite where one was not finite.
+    pub(super) error: f64,
+    /// The output it was in.
+    pub(super) output: String,
+    /// Half values that reached further than the half type does, and how far; only looked for on all runs.
+    pub(super) overflows: BTreeMap<String, f32>,
+}
+
+/// Runs of a trial that only ranks plans; the plan chosen is tried on all.
+const SAMPLE: usize = 4;
+
+impl Trial<'_> {
+    /// Runs a twin with these islands on a few of the runs, for its error alone.
+    pub(super) fn sample(&self, islands: &Islands) -> Result<Outcome, QualifyError> {
+        let step = self.runs.len().div_ceil(SAMPLE).max(1);
+        self.run(&self.twin(islands, false)?, step)
+    }
+
+    /// Runs a twin with these islands on all runs, and looks at every half value.
+    pub(super) fn whole(&self, islands: &Islands) -> Result<Outcome, QualifyError> {
+        self.run(&self.twin(islands, true)?, 1)
+    }
+
+    /// A twin with these islands, for the pipeline.
+    pub(super) fn load(&self, islands: &Islands) -> Result<Arc<dyn CompiledGraph>, QualifyError> {
+        self.rehearsal
+            .rewritten(self.graph, &self.twin(islands, false)?)
+    }
+
+    fn run(&self, twin: &RewrittenOnnx, step: usize) -> Result<Outcome, QualifyError> {
+        let loaded = self.rehearsal.rewritten(self.graph, twin)?;
+        let mut session = loaded.open(&Lane::new(0, Placement::Host))?;
+        let mut outcome = Outcome::default();
+        for run in self.runs.iter().step_by(step) {
+            if (self.rehearsal.cancelled)() {
+                return Err(SpeechError::Stopped.into());
+            }
+            let outputs = self.outputs(&mut *session, run)?;
+            self.judge(&*session, run, &outputs, &mut outcome)?;
+            if let Some(ranges) = outputs.get(run.outputs.len()) {
+                let ranges = ranges.elements::<f32>().unwrap_or_default();
+                self.look_for_overflows(&twin.report.observed, ranges, &mut outcome);
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn look_for_overflows(&self, names: &[String], ranges: &[f32], outcome: &mut Outcome) {
+        let limit = HalfType::of(self.precision).map_or(f32::MAX, HalfType::max);
+        let (least, greatest) = ranges.split_at(ranges.len() / 2);
+        let ends = least.iter().zip(greatest);
+        for (name, (&least, &greatest)) in names.iter().zip(ends) {
+            let reached = least.abs().max(greatest.abs());
+            // An empty tensor's least is above its greatest, and both are infinite.
+            if reached > limit && least <= greatest {
+                let furthest = outcome.overflows.entry(name.clone()).or_default();
+                *furthest = furthest.max(reached);
+            }
+        }
+    }
+
+    fn twin(&self, islands: &Islands, observed: bool) -> Result<RewrittenOnnx, OnnxError> {
+        let islands = onnx::Islands {
+            nodes: islands.keys().cloned().collect::<BTreeSet<String>>(),
+            ..onnx::Islands::default()
+        };
+        build::twin(self.model, self.precision, &islands, observed)
+    }
+
+    fn outputs(&self, session: &mut dyn Session, run: &Run) -> Result<Vec<Tensor>, QualifyError> {
+        let outputs = session.signature().outputs.len();
+        let mut io = Bindings {
+            inputs: run.inputs.iter().map(Tensor::view).collect(),
+            outputs: (0..outputs).map(|_| OutputSlot::Alloc(None)).collect(),
+        };
+        session
+            .run(&mut io)
+            .map_err(|source| QualifyError::run(self.graph, source))?;
+        let made = io.outputs.into_iter().filter_map(|slot| match slot {
+            OutputSlot::Alloc(made) => made,
+            OutputSlot::Into(_) => None,
+        });
+        Ok(made.collect())
+    }
+
+    fn judge(
+        &self,
+        session: &dyn Session,
+        run: &Run,
+        got: &[Tensor],
+        worst: &mut Outcome,
+    ) -> Result<(), QualifyError> {
+        let ports = &session.signature().outputs;
+        for ((got, want), port) in got.iter().zip(&run.outputs).zip(ports) {
+            let metrics = compare::compare(got.view(), want.view()).map_err(|source| {
+                QualifyError::Shapes {
+                    graph: self.graph,
+                    source: Box::new(source),
+                }
+            })?;
+            let error = self.error(&metrics);
+            if error > worst.error {
+                worst.error = error;
+                worst.output.clone_from(&port.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, metrics: &Metrics) -> f64 {
+        if metrics.non_finite_got > 0 {
+            return f64::INFINITY;
+        }
+        match self.bound {
+            Bound::Absolute(_) => metrics.max_abs,
+            Bound::Relative(_) => metrics.relative_l2,
+        }
+    }
+}
