@@ -100,34 +100,39 @@ impl Stage {
     }
 }
 
-/// Brings what `node` gives to 2¹⁸ times its size and back, which changes nothing in FP32.
-fn scaled_to_overflow(path: &Path, operator: &str) -> (Vec<u8>, [String; 2]) {
+/// Brings the first `operator`'s output to 2²⁸ times its size and back, which changes nothing in FP32. Gives the model,
+/// and the nodes whose values are out of half's range then.
+fn scaled_to_overflow(path: &Path, operator: &str) -> (Vec<u8>, [&'static str; 2]) {
     let file = ModelFile::open(path).expect("sound");
     let mut graph = Graph::of(&file);
     let proto = graph.proto_mut();
-    let at = proto
-        .node
-        .iter()
-        .position(|node| node.op_type() == operator)
-        .expect("has one");
+    let mut nodes = proto.node.iter();
+    let at = nodes.position(|node| node.op_type() == operator);
+    let at = at.expect("has one");
     let value = proto.node[at].output[0].clone();
-    let up = format!("{value}_up");
-    let inner = format!("{value}_inner");
-    proto.node[at].output[0].clone_from(&inner);
-    let scale = |from: &str, constant: &str, to: &str| NodeProto {
-        input: vec![from.to_owned(), constant.to_owned()],
-        output: vec![to.to_owned()],
-        name: Some(format!("{to}_scaled")),
-        op_type: Some("Mul".to_owned()),
-        ..NodeProto::default()
-    };
-    let nodes = [
-        scale(&inner, "scale_up", &up),
-        scale(&up, "scale_down", &value),
+    let names = [
+        "scaled_0",
+        "scaled_1",
+        "scaled_2",
+        "scaled_3",
+        value.as_str(),
     ];
-    let names = [nodes[0].name().to_owned(), nodes[1].name().to_owned()];
-    proto.node.splice(at + 1..at + 1, nodes);
-    for (name, factor) in [("scale_up", 262_144f32), ("scale_down", 1.0 / 262_144.0)] {
+    proto.node[at].output[0] = names[0].to_owned();
+    let constants = ["scale_up", "scale_up", "scale_down", "scale_down"];
+    let scaling = constants
+        .iter()
+        .zip(names.windows(2))
+        .map(|(constant, ends)| NodeProto {
+            input: vec![ends[0].to_owned(), (*constant).to_owned()],
+            output: vec![ends[1].to_owned()],
+            name: Some(format!("after_{}", ends[0])),
+            op_type: Some("Mul".to_owned()),
+            ..NodeProto::default()
+        });
+    let scaling: Vec<NodeProto> = scaling.collect();
+    proto.node.splice(at + 1..at + 1, scaling);
+    // Both are halves with all their digits.
+    for (name, factor) in [("scale_up", 16_384f32), ("scale_down", 1.0 / 16_384.0)] {
         proto.initializer.push(TensorProto {
             name: Some(name.to_owned()),
             data_type: Some(1),
@@ -135,7 +140,10 @@ fn scaled_to_overflow(path: &Path, operator: &str) -> (Vec<u8>, [String; 2]) {
             ..TensorProto::default()
         });
     }
-    (graph.model().encode_to_vec(), names)
+    (
+        graph.model().encode_to_vec(),
+        ["after_scaled_1", "after_scaled_2"],
+    )
 }
 
 /// Whether every output of a twin of the estimator with these islands is finite.
@@ -197,7 +205,7 @@ fn a_graph_scaled_to_overflow_fails_plain_and_passes_with_its_islands() {
 
     let plan = stage.plan(GraphId::FlowEstimator, Precision::Fp16);
     assert_eq!(plan.failure(), None, "{plan:?}");
-    for name in &scaling {
+    for name in scaling {
         let why = plan
             .islands
             .get(name)
@@ -209,7 +217,7 @@ fn a_graph_scaled_to_overflow_fails_plain_and_passes_with_its_islands() {
 
     // bfloat16 reaches as far as FP32, so nothing there has to stay for its range.
     let plan = stage.plan(GraphId::FlowEstimator, Precision::Bf16);
-    assert!(!plan.islands.contains_key(&scaling[0]), "{plan:?}");
+    assert!(!plan.islands.contains_key(scaling[0]), "{plan:?}");
 }
 
 #[test]

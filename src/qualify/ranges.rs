@@ -131,24 +131,21 @@ impl GraphRanges {
         if least > greatest {
             return;
         }
-        match self.values.get_mut(name) {
-            None => {
-                self.values.insert(name.to_owned(), [least, greatest]);
-            }
-            Some(known) => {
-                // Kept once it is there, where `min` and `max` would drop it.
-                known[0] = if least.is_nan() {
-                    least
-                } else {
-                    known[0].min(least)
-                };
-                known[1] = if greatest.is_nan() {
-                    greatest
-                } else {
-                    known[1].max(greatest)
-                };
-            }
-        }
+        let known = self.values.entry(name.to_owned());
+        let known = known.or_insert([least, greatest]);
+        *known = [
+            further(known[0], least, f32::min),
+            further(known[1], greatest, f32::max),
+        ];
+    }
+}
+
+/// What is no number stays, where `min` and `max` would drop it.
+fn further(known: f32, new: f32, of: fn(f32, f32) -> f32) -> f32 {
+    if known.is_nan() || new.is_nan() {
+        f32::NAN
+    } else {
+        of(known, new)
     }
 }
 
