@@ -10,9 +10,14 @@ const SHIM: &str = "src/trt/shim";
 fn main() {
     println!("cargo::rerun-if-changed={SHIM}");
     let testkit = env::var_os("CARGO_FEATURE_TESTKIT").is_some();
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     compile_shim(testkit);
+    compile_library(
+        &out.join("plugin_stub.so"),
+        "plugin_stub",
+        &["-Wl,-soname,libnvinfer_plugin.so.8"],
+    );
     if testkit {
-        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
         compile_fake_libraries(&out);
         println!("cargo::rustc-env=CVTRT_FAKE_LIBRARIES={}", out.display());
     }
@@ -46,12 +51,12 @@ fn cxx() -> cc::Build {
 /// One translation unit per set of interface declarations, so that no two share a program-wide definition.
 fn compile_shim(testkit: bool) {
     let mut build = cxx();
-    for unit in ["seam", "rtx", "v11", "v10"] {
+    for unit in ["seam", "rtx", "v11", "v10", "v8"] {
         build.file(format!("{SHIM}/{unit}.cpp"));
     }
     if testkit {
         build.file(format!("{SHIM}/testkit/facts.cpp"));
-        for abi in ["rtx", "v11", "v10"] {
+        for abi in ["rtx", "v11", "v10", "v8"] {
             build.file(format!("{SHIM}/testkit/fake_{abi}.cpp"));
         }
         build.file(format!("{SHIM}/testkit/record.cpp"));
@@ -59,16 +64,22 @@ fn compile_shim(testkit: bool) {
     build.compile("cvtrt_trt_shim");
 }
 
+/// One shared library, made of one source file of the shim's folder.
+fn compile_library(out: &Path, source: &str, flags: &[&str]) {
+    let mut command = cxx().get_compiler().to_command();
+    command.args(["-shared", "-fPIC"]).args(flags);
+    command.arg(format!("{SHIM}/{source}.cpp"));
+    command.arg("-o").arg(out);
+    let status = command.status().expect("the C++ compiler runs");
+    assert!(status.success(), "compiling {} failed", out.display());
+}
+
 /// Shared libraries for the loader's tests: they export what a TensorRT library would, each with one thing changed.
 fn compile_fake_libraries(out: &Path) {
     let library = |file: &str, source: &str, defines: &[&str]| {
-        let mut command = cxx().get_compiler().to_command();
-        command.args(["-shared", "-fPIC"]);
-        command.args(defines.iter().map(|define| format!("-D{define}")));
-        command.args([format!("{SHIM}/testkit/{source}.cpp"), "-o".to_owned()]);
-        command.arg(out.join(file));
-        let status = command.status().expect("the C++ compiler runs");
-        assert!(status.success(), "compiling the fake library {file} failed");
+        let defines: Vec<String> = defines.iter().map(|define| format!("-D{define}")).collect();
+        let defines: Vec<&str> = defines.iter().map(String::as_str).collect();
+        compile_library(&out.join(file), &format!("testkit/{source}"), &defines);
     };
     library("fake_infer_10701.so", "fake_infer", &["VERSION=10701"]);
     library("fake_infer_10400.so", "fake_infer", &["VERSION=10400"]);

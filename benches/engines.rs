@@ -2,7 +2,7 @@
 
 use cvtrt::cache::{EngineKey, KeyInputs};
 use cvtrt::ids::{BackendId, Digest, Fingerprint, GraphId, Precision};
-use cvtrt::onnx::{ModelFile, Rewrite, RewrittenOnnx};
+use cvtrt::onnx::{ModelFile, NoEvaluator, Rewrite, RewrittenOnnx};
 use cvtrt::profile::{CompileOptions, Shelf};
 use divan::Bencher;
 use std::path::Path;
@@ -37,6 +37,7 @@ fn fp16_rewrite(bencher: Bencher<'_, '_>, graph: &str) {
     let file =
         ModelFile::open(&folder.join(format!("{graph}.onnx"))).expect("the committed bundle");
     bencher.bench(|| {
-        RewrittenOnnx::of(&file, Precision::Fp16, &Rewrite::default()).expect("rewrites")
+        RewrittenOnnx::of(&file, Precision::Fp16, &Rewrite::default(), &NoEvaluator)
+            .expect("rewrites")
     });
 }

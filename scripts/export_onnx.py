@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, talk) -> dict:
-    folder = preflight.check(options.model_dir)
+    folder = preflight.check(options.model_dir, options.graphs)
     count = sum(len(checkpoint.shapes) for checkpoint in folder.checkpoints.values())
     print(f"{options.model_dir}: {folder.config.family}, {count} parameters as expected", file=talk)
     checked = {"family": folder.config.family, "parameters": count}

@@ -2,7 +2,7 @@
 """Writes a full-size model folder with random weights in the released layout: `--family cosyvoice2 --out DIR`.
 
 For measuring and for testing at the real sizes. Activations stay finite; the audio is noise. The unused text head of
-`llm.pt` is left out.
+`llm.pt` is left out, and of cosyvoice3 everything but what is exported: the flow estimator.
 """
 
 import argparse
@@ -127,6 +127,48 @@ get_tokenizer: !name:cosyvoice.tokenizer.tokenizer.get_qwen_tokenizer
     skip_special_tokens: True
 allowed_special: 'all'
 """
+# Where the third family differs.
+COSYVOICE3_FLOW_YAML = """\
+flow: !new:cosyvoice.flow.flow.CausalMaskedDiffWithDiT
+    input_size: 80
+    output_size: 80
+    spk_embed_dim: !ref <spk_embed_dim>
+    output_type: 'mel'
+    vocab_size: 6561
+    input_frame_rate: !ref <token_frame_rate>
+    only_mask_loss: True
+    token_mel_ratio: !ref <token_mel_ratio>
+    pre_lookahead_len: 3
+    pre_lookahead_layer: !new:cosyvoice.transformer.upsample_encoder.PreLookaheadLayer
+        in_channels: 80
+        channels: 1024
+        pre_lookahead_len: 3
+    decoder: !new:cosyvoice.flow.flow_matching.CausalConditionalCFM
+        in_channels: 240
+        n_spks: 1
+        spk_emb_dim: 80
+        cfm_params: !new:omegaconf.DictConfig
+            content:
+                sigma_min: 1e-06
+                solver: 'euler'
+                t_scheduler: 'cosine'
+                training_cfg_rate: 0.2
+                inference_cfg_rate: 0.7
+                reg_loss_type: 'l1'
+        estimator: !new:cosyvoice.flow.DiT.dit.DiT
+            dim: 1024
+            depth: 22
+            heads: 16
+            dim_head: 64
+            ff_mult: 2
+            mel_dim: 80
+            mu_dim: 80
+            spk_dim: 80
+            out_channels: 80
+            static_chunk_size: !ref <chunk_size> * <token_mel_ratio>
+            num_decoding_left_chunks: !ref <num_decoding_left_chunks>
+
+"""
 QWEN2_CONFIG = {
     "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864,
     "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "rope_theta": 1000000.0,
@@ -135,12 +177,14 @@ QWEN2_CONFIG = {
 BASE_VOCABULARY = 151643  # ids before the specials
 PROMPT_TOKENS = 75
 TRANSCRIPT = b"A voice with random features."
+ROTARY_BASE = 10000.0  # of the estimator's first head
+GRAPHS = {"cosyvoice3": ["flow_estimator"]}  # where not all of a family are made
 GAINS = {"f0_predictor.classifier": 100.0, "conv_post": 0.3}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--family", choices=["cosyvoice2"], default="cosyvoice2")
+    parser.add_argument("--family", choices=["cosyvoice2", "cosyvoice3"], default="cosyvoice2")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -149,20 +193,29 @@ def main() -> int:
     qwen.mkdir(parents=True, exist_ok=True)
     (qwen / "config.json").write_text(json.dumps(QWEN2_CONFIG, indent=2) + "\n")
     _write_vocabulary(qwen)
-    (out / configuration.FAMILY_FILES[options.family]).write_text(COSYVOICE2_YAML)
+    (out / configuration.FAMILY_FILES[options.family]).write_text(_yaml(options.family))
     # The vocabulary size comes from the embedding table where there is one; here from the Qwen2 configuration.
     expected = preflight.expected_shapes(configuration.load(out, shapes={}))
     for stem, shapes in expected.items():
+        if not shapes:
+            continue
         path = out / f"{stem}.pt"
         torch.save(_state_dict(stem, shapes, random), path)
         print(f"{path}: {len(shapes)} parameters, {path.stat().st_size} bytes")
     torch.save(_voices(random), out / "spk2info.pt")
     try:
-        preflight.check(out)
+        preflight.check(out, GRAPHS.get(options.family))
     except ModelFolderError as error:
         print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
         return 1
     return 0
+
+
+def _yaml(family: str) -> str:
+    if family == "cosyvoice2":
+        return COSYVOICE2_YAML
+    start, end = COSYVOICE2_YAML.index("flow: "), COSYVOICE2_YAML.index("hift: ")
+    return COSYVOICE2_YAML[:start] + COSYVOICE3_FLOW_YAML + COSYVOICE2_YAML[end:]
 
 
 def _state_dict(stem: str, shapes: dict[str, tuple[int, ...]], random: torch.Generator) -> dict[str, torch.Tensor]:
@@ -183,6 +236,8 @@ def _initial(name: str, shape: tuple[int, ...], random: torch.Generator) -> torc
     """Zero-mean weights that keep the variance of their input; norms are the identity."""
     if len(shape) == 1 and name.endswith((".weight", ".alpha")):
         return torch.ones(shape)
+    if name.endswith("rotary_embed.inv_freq"):
+        return ROTARY_BASE ** (-torch.arange(shape[0]) / shape[0])
     scale = 0.02 if len(shape) == 1 or "embed" in name else 1 / math.sqrt(_fan_in(name, shape))
     scale *= next((gain for part, gain in GAINS.items() if part in name and name.endswith(".weight")), 1.0)
     return torch.randn(shape, generator=random).mul_(scale)

@@ -18,6 +18,7 @@ pub mod frontend;
 pub mod hint;
 pub mod ids;
 pub mod onnx;
+pub mod parity;
 pub mod pipeline;
 pub mod profile;
 pub mod qualify;

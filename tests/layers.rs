@@ -11,13 +11,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("elf", &[]),
     ("stat", &[]),
-    ("tensor", &["ids"]),
+    ("tensor", &["hint", "ids"]),
     ("config", &["hint"]),
     ("profile", &["hint", "ids", "tensor", "yaml"]),
-    ("cuda", &["profile"]),
+    ("cuda", &["profile", "tensor"]),
     ("onnx", &["hint", "ids", "tensor"]),
     ("bundle", &["hint", "ids", "stat", "tensor", "yaml"]),
-    ("trt", &["cuda", "elf", "hint", "profile", "tensor"]),
+    ("trt", &["cuda", "elf", "hint", "ids", "profile", "tensor"]),
     ("setup", &["cuda", "hint"]),
     ("compare", &["tensor"]),
     ("cache", &["hint", "ids", "profile", "stat"]),
@@ -45,6 +45,12 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["backend", "bundle", "frontend", "hint", "ids", "pipeline"],
     ),
     (
+        "parity",
+        &[
+            "backend", "bundle", "compare", "frontend", "hint", "ids", "pipeline", "tensor",
+        ],
+    ),
+    (
         "deploy",
         &[
             "backend", "build", "bundle", "cache", "hint", "ids", "pipeline", "profile", "tensor",
@@ -52,7 +58,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "scheduler",
-        &["backend", "bundle", "deploy", "hint", "ids", "pipeline"],
+        &[
+            "backend", "bundle", "deploy", "frontend", "hint", "ids", "pipeline", "reading",
+        ],
     ),
     (
         "server",
@@ -67,7 +75,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
-    ("testkit", &["backend", "ids", "tensor"]),
+    ("testkit", &["backend", "ids"]),
     (
         "diagnose",
         &[

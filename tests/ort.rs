@@ -45,6 +45,7 @@ fn compile(
         graph: GraphId::HiftF0,
         model,
         precision,
+        fp32_nodes: &[],
         shapes: &[],
         options,
         timing_cache: None,

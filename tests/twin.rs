@@ -5,7 +5,7 @@ use cvtrt::backend::{
 };
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::onnx::builder::GraphBuilder;
-use cvtrt::onnx::{ModelFile, Rewrite, RewrittenOnnx};
+use cvtrt::onnx::{ModelFile, NoEvaluator, Rewrite, RewrittenOnnx};
 use cvtrt::profile::CompileOptions;
 use cvtrt::tensor::{DType, Placement, Shape, Tensor, TensorView};
 use cvtrt::testkit::backend_or_skip;
@@ -52,13 +52,14 @@ fn run(backend: &dyn Backend, artifact: Artifact<'_>, x: &[f32]) -> Vec<Tensor> 
 
 fn twin(precision: Precision) -> RewrittenOnnx {
     let rewrite = Rewrite::default();
-    RewrittenOnnx::twin(&graph(), precision, &rewrite, false).expect("can be rewritten")
+    RewrittenOnnx::twin(&graph(), precision, &rewrite, false, &NoEvaluator)
+        .expect("can be rewritten")
 }
 
 fn in_memory(model: &RewrittenOnnx) -> Artifact<'_> {
     Artifact::Memory {
         bytes: &model.bytes,
-        origin: Path::new("test.onnx"),
+        folder: Path::new("."),
     }
 }
 
@@ -123,8 +124,14 @@ fn a_twin_that_is_observed_tells_what_was_too_large() {
         .node("Mul", &["x", "hundred"], &["y"])
         .output("y", DType::F32, &["frames"])
         .read();
-    let model = RewrittenOnnx::twin(&graph, Precision::Fp16, &Rewrite::default(), true)
-        .expect("can be rewritten");
+    let model = RewrittenOnnx::twin(
+        &graph,
+        Precision::Fp16,
+        &Rewrite::default(),
+        true,
+        &NoEvaluator,
+    )
+    .expect("can be rewritten");
     assert_eq!(model.report.observed, ["y__f16"]);
     let outputs = run(&*ort, in_memory(&model), &[-3.0, 700.0]);
     let y = outputs[0].elements::<f32>().expect("f32");

@@ -60,6 +60,7 @@ fn every_call_names_every_candidate() {
         graph: GraphId::Llm,
         model: Model::File(model),
         precision: Precision::Fp32,
+        fp32_nodes: &[],
         shapes: &[],
         options: &compile_options,
         timing_cache: None,

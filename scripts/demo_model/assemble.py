@@ -1,4 +1,4 @@
-"""Writes the trained parts as an upstream model folder: `assemble.py CORPUS STATES OUT`."""
+"""Writes the trained parts as an upstream model folder: `assemble.py STATES OUT`."""
 
 import argparse
 import shutil
@@ -13,11 +13,10 @@ import features
 import model_config
 import speaker
 import tokenizer
-import words
 from model_config import CLUSTERS, SPEECH_VOCAB, TURNS
 from text import TextTokenizer
 from train_f0 import SCALE_HZ
-from train_llm import prepared
+from train_llm import Forms, prepared
 
 from export import preflight  # isort: skip
 from export.config import QWEN_FOLDER  # isort: skip
@@ -35,7 +34,6 @@ State = dict[str, Tensor]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path)
     parser.add_argument("states", type=Path)
     parser.add_argument("out", type=Path, help="model folder to write")
     options = parser.parse_args()
@@ -66,7 +64,7 @@ def _llm(states: Path, text: TextTokenizer) -> State:
     bias[:SPEECH_VOCAB] = _products(trained["sound_head.bias"][:, None], trained["turn_head.bias"][:, None])[:, 0]
     weight[SPEECH_VOCAB], bias[SPEECH_VOCAB] = trained["end_head.weight"][0], trained["end_head.bias"][0]
     return state | {
-        "llm.model.model.embed_tokens.weight": _text_embedding(trained["text.weight"], text).half(),
+        "llm.model.model.embed_tokens.weight": _text_embedding(trained["text.weight"], trained["form.weight"], text).half(),
         "llm_embedding.weight": trained["marks.weight"],
         "speech_embedding.weight": speech.half(),
         "llm_decoder.weight": weight,
@@ -74,12 +72,12 @@ def _llm(states: Path, text: TextTokenizer) -> State:
     }
 
 
-def _text_embedding(table: Tensor, text: TextTokenizer) -> Tensor:
-    """Words with a capital inside a sentence, and rarer marks, get the rows of those that were trained."""
-    table = table.clone()
-    forms = ALIKE | {f" {word.capitalize()}": f" {word}" for word in words.VOCABULARY}
-    for form, trained in forms.items():
-        (target,), (origin,) = text.ids(form), text.ids(trained)
+def _text_embedding(words: Tensor, forms: Tensor, text: TextTokenizer) -> Tensor:
+    """One row per text id; rarer marks get the rows of those that were trained."""
+    every = Forms(text)
+    table = words[every.word] + forms[every.form]
+    for mark, trained in ALIKE.items():
+        (target,), (origin,) = text.ids(mark), text.ids(trained)
         table[target] = table[origin]
     return table
 
@@ -110,7 +108,7 @@ def _voices(states: Path, text: TextTokenizer) -> dict[str, dict]:
     """The voice alone, and with a prompt of its own."""
     recording = corpus.render(PROMPT_TEXT, seed=99)
     weights = dict(np.load(states / "tokenizer.npz"))
-    tokens = tokenizer.ids(tokenizer.sounds(weights, features.whisper_mel(recording.at_16k)))
+    tokens = tokenizer.tokens(weights, recording.at_16k)
     mel = features.model_mel(recording.at_24k).T
     embedding = torch.from_numpy(speaker.embed(states / "campplus.onnx", recording.at_16k))[None]
     speech = torch.from_numpy(tokens.astype(np.int32))[None]

@@ -50,3 +50,13 @@ def nearest(samples: np.ndarray, templates: dict[str, np.ndarray]) -> str:
     """The word whose features are nearest."""
     heard = recognition_features(samples)
     return min(templates, key=lambda word: warped_distance(heard, templates[word]))
+
+
+def edits(expected: list[str], heard: list[str]) -> int:
+    """Words to insert, delete or replace."""
+    row = list(range(len(heard) + 1))
+    for place, word in enumerate(expected, start=1):
+        before, row = row, [place]
+        for column, other in enumerate(heard, start=1):
+            row.append(min(before[column] + 1, row[-1] + 1, before[column - 1] + (word != other)))
+    return row[-1]

@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import re
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +15,20 @@ from scipy.signal import resample_poly
 
 import features
 import words
+from features import TOKEN_SAMPLES
 
-VOICE = ("-v", "en-us", "-s", "145", "-p", "75", "-m")
+VOICE = ("-v", "en-us", "-s", "145", "-p", "75", "-g", "20", "-m")
 # Half the usual movement of the pitch: less for the speech tokens to carry.
 PROSODY = "<prosody range='50%'>{}.</prosody>"
 SENTENCES, HELD_OUT, SEED = 2600, 60, 7
-GAIN = 1.0
 # A faint noise floor: without it silence sits far below speech in the log domain and dominates every error.
 FLOOR = 1e-4
 ONSET_LEVEL = 0.004
-LEAD_SAMPLES, TAIL_SAMPLES = 1920, 2880  # silence around the speech, at the model's rate
+# espeak-ng joins these to one word where no gap can be, unless the article is spelled in its phonemes.
+FUSED = re.compile(r"\b(in|on|with) the\b")
+SHORTEST_GAP_S = 0.15  # of the silences that VOICE has between words; those within words are shorter
+# Silent speech tokens before the first word, between words, after a comma and after the last word.
+LEAD_TOKENS, GAP_TOKENS, COMMA_TOKENS, TAIL_TOKENS = 2, 2, 5, 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Recording:
 
     at_24k: np.ndarray
     at_16k: np.ndarray
+    starts: list[int]  # first speech token of every word
 
 
 @dataclass(frozen=True)
@@ -48,20 +54,33 @@ class Corpus:
 
 
 def render(text: str, seed: int = 0) -> Recording:
-    """What espeak-ng makes of `text`, with a fixed silence before and after."""
+    """What espeak-ng makes of `text`, word by word on the grid of speech tokens, with fixed silences around the words."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        subprocess.run(["espeak-ng", *VOICE, "-w", file.name, PROSODY.format(text)], check=True)
+        spelled = FUSED.sub(r"\1 [[D@2]]", text)
+        subprocess.run(["espeak-ng", *VOICE, "-w", file.name, PROSODY.format(spelled)], check=True)
         rate, raw = wavfile.read(file.name)
-    raw = GAIN * raw.astype(np.float64) / 32768
-    at_24k = resample_poly(raw, features.MODEL_RATE // 150, rate // 150)
-    loud = np.flatnonzero(np.abs(at_24k) > ONSET_LEVEL)
-    speech = at_24k[loud[0] : loud[-1] + 1]
-    length = LEAD_SAMPLES + len(speech) + TAIL_SAMPLES
-    length += -length % features.TOKEN_SAMPLES
-    padded = np.zeros(length)
-    padded[LEAD_SAMPLES : LEAD_SAMPLES + len(speech)] = speech
-    padded = np.clip(padded, -0.98, 0.98) + FLOOR * np.random.default_rng(seed).standard_normal(length)
-    return Recording(padded.astype(np.float32), resample_poly(padded, 2, 3).astype(np.float32))
+    at_24k = resample_poly(raw.astype(np.float64) / 32768, features.MODEL_RATE // 150, rate // 150)
+    written = text.split()
+    pieces, starts, length = [np.zeros(LEAD_TOKENS * TOKEN_SAMPLES)], [], LEAD_TOKENS
+    for place, (first, last) in enumerate(_spoken_words(at_24k, len(written))):
+        pause = COMMA_TOKENS if written[place].endswith(",") else GAP_TOKENS
+        tokens = -(-(last - first) // TOKEN_SAMPLES) + (pause if place + 1 < len(written) else TAIL_TOKENS)
+        pieces.append(np.pad(at_24k[first:last], (0, tokens * TOKEN_SAMPLES - (last - first))))
+        starts.append(length)
+        length += tokens
+    padded = np.clip(np.concatenate(pieces), -0.98, 0.98)
+    padded += FLOOR * np.random.default_rng(seed).standard_normal(len(padded))
+    return Recording(padded.astype(np.float32), resample_poly(padded, 2, 3).astype(np.float32), starts)
+
+
+def _spoken_words(samples: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """The stretches of speech between the gaps, as sample ranges."""
+    loud = np.flatnonzero(np.abs(samples) > ONSET_LEVEL)
+    cuts = np.flatnonzero(np.diff(loud) > SHORTEST_GAP_S * features.MODEL_RATE)
+    if len(cuts) + 1 != count:
+        raise ValueError(f"espeak-ng said {len(cuts) + 1} words instead of {count}")
+    firsts, lasts = loud[np.concatenate([[0], cuts + 1])], loud[np.concatenate([cuts, [len(loud) - 1]])]
+    return [(int(first), int(last) + 1) for first, last in zip(firsts, lasts)]
 
 
 def load(folder: Path) -> Corpus:
@@ -86,7 +105,7 @@ def build(folder: Path) -> None:
     every = [*training, *held_out]
     with ThreadPoolExecutor(2) as pool:
         recordings = list(pool.map(render, every, range(len(every))))
-    tokens = [len(recording.at_24k) // features.TOKEN_SAMPLES for recording in recordings]
+    tokens = [len(recording.at_24k) // TOKEN_SAMPLES for recording in recordings]
     np.savez(
         folder / "corpus.npz",
         held_out=np.arange(len(every)) >= len(training),

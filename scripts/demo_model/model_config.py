@@ -10,10 +10,13 @@ from export import config as configuration  # noqa: E402
 from export import preflight  # noqa: E402
 
 CLUSTERS = 256  # sounds the speech tokenizer tells apart
-# Every sound has one id per position modulo this number, so that no id comes twice within the ten last ones, where
-# repetition-aware sampling would replace it by a random one.
-TURNS = 11
+# Every sound has one id per place in its word, so that a token says how far its word has come; the last turn is for
+# all later places and for the silence before the first word.
+TURNS = 15
 SPEECH_VOCAB = CLUSTERS * TURNS
+# The text decides what is said, so the sampler takes the likeliest id; and nothing is a repetition but a window full of
+# one id, since a vowel may last longer than its word has turns.
+TOP_P, TOP_K, REPETITION_WINDOW = 0.8, 1, 10
 SPEAKER_DIM = 192
 MAX_TOKENS, MAX_POSITIONS = 512, 1024
 
@@ -43,10 +46,10 @@ llm: !new:cosyvoice.llm.llm.Qwen2LM
     llm: !new:cosyvoice.llm.llm.Qwen2Encoder
         pretrain_path: !ref <qwen_pretrain_path>
     sampling: !name:cosyvoice.utils.common.ras_sampling
-        top_p: 0.8
-        top_k: 25
-        win_size: 10
-        tau_r: 0.1
+        top_p: {TOP_P}
+        top_k: {TOP_K}
+        win_size: {REPETITION_WINDOW}
+        tau_r: 1.0
 
 flow: !new:cosyvoice.flow.flow.CausalMaskedDiffWithXvec
     input_size: 80

@@ -16,7 +16,7 @@ import features  # noqa: E402
 
 SENTENCE = "Hello world, the small engine speaks with a clear voice."
 RUNS = ("hift", "f0", "flow", "llm")
-SMOOTHED = 10  # reports averaged in a curve
+SMOOTHED = 0.1  # share of the reports averaged in a point of a curve
 
 
 def losses(states: Path, out: Path) -> None:
@@ -28,7 +28,7 @@ def losses(states: Path, out: Path) -> None:
         minutes = [float(row["minutes"]) for row in rows]
         for loss in (key for key in rows[0] if key not in ("step", "minutes", "rate")):
             values = np.array([float(row[loss]) for row in rows])
-            width = min(SMOOTHED, len(values))
+            width = max(1, round(SMOOTHED * len(values)))
             smooth = np.convolve(values, np.ones(width) / width, mode="valid")
             panel.plot(minutes[width - 1 :], smooth, label=loss)
         panel.set(title=f"{name}, {rows[-1]['step']} steps", xlabel="minutes", yscale="log")

@@ -9,11 +9,14 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.cluster.vq import kmeans2
 
 import corpus
+import features
 from model_config import CLUSTERS, TURNS
 
 BINS, FRAMES = 128, 4  # feature frames of one token
 DIMENSIONS = 24
 WHITENING = 0.5  # 0 keeps the principal components' variances, 1 makes them equal
+SILENCE = -0.43  # mean feature below which a sound is silence, or nothing but the edge of a word
+PAUSE = 2  # silent tokens between words at least; a stop within a word has one at most
 OPSET, IR_VERSION = 17, 8
 
 
@@ -25,8 +28,10 @@ def fit(whisper: np.ndarray, seed: int = 3) -> dict[str, np.ndarray]:
     keep = np.argsort(variances)[::-1][:DIMENSIONS]
     projection = axes[:, keep] * variances[keep] ** (-WHITENING / 2)
     points = (stacked - mean) @ projection
-    codebook, _ = kmeans2(points, CLUSTERS, iter=40, minit="++", rng=np.random.default_rng(seed))
+    codebook, found = kmeans2(points, CLUSTERS, iter=40, minit="++", rng=np.random.default_rng(seed))
+    levels = np.bincount(found, stacked.mean(axis=1), CLUSTERS) / np.maximum(np.bincount(found, minlength=CLUSTERS), 1)
     return {
+        "silent": levels < SILENCE,
         "projection": np.ascontiguousarray(projection.T.reshape(DIMENSIONS, FRAMES, BINS).transpose(0, 2, 1)),
         "projection_bias": -mean @ projection,
         # The nearest entry c has the largest 2 x·c - |c|².
@@ -42,17 +47,37 @@ def sounds(weights: dict[str, np.ndarray], whisper: np.ndarray) -> np.ndarray:
     return (points @ weights["codebook"][:, :, 0].T + weights["codebook_bias"]).argmax(axis=1)
 
 
-def ids(clusters: np.ndarray, first: int = 0) -> np.ndarray:
-    """Token ids of consecutive sounds, the first of which is the `first`-th of its utterance."""
-    return clusters * TURNS + (first + np.arange(len(clusters))) % TURNS
+def turns(clusters: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    """Place of every token behind the first one of its word, at most the last turn; a word follows `PAUSE` silent tokens."""
+    quiet = np.concatenate([np.ones(PAUSE, bool), silent[clusters]])
+    begins = ~quiet[PAUSE:]
+    for back in range(1, PAUSE + 1):
+        begins &= quiet[PAUSE - back : len(quiet) - back]
+    places = np.arange(len(clusters))
+    return np.minimum(places - np.maximum.accumulate(np.where(begins, places, 1 - TURNS)), TURNS - 1)
+
+
+def ids(clusters: np.ndarray, silent: np.ndarray) -> np.ndarray:
+    """Token ids of the sounds of an utterance."""
+    return clusters * TURNS + turns(clusters, silent)
+
+
+def tokens(weights: dict[str, np.ndarray], at_16k: np.ndarray) -> np.ndarray:
+    """Token ids of a recording."""
+    return ids(sounds(weights, features.whisper_mel(at_16k)), weights["silent"])
 
 
 def write(weights: dict[str, np.ndarray], path: Path) -> None:
     """`feats` `[1, 128, T]`, `feats_length` i32 `[1]` → `indices` i64 `[1, length / 4]`."""
-    constants = {name: value.astype(np.float32) for name, value in weights.items()} | {
+    reals = ("projection", "projection_bias", "codebook", "codebook_bias")
+    constants = {name: weights[name].astype(np.float32) for name in reals} | {
+        "loudness": np.where(weights["silent"], 0, 1).astype(np.float32),
         "zero": np.array([0], np.int32), "time": np.array([2], np.int32),
-        "start": np.array(0, np.int64), "step": np.array(1, np.int64), "axis": np.array(1, np.int64),
-        "turns": np.array(TURNS, np.int64),
+        "first": np.array(0, np.int64), "step": np.array(1, np.int64), "axis": np.array(1, np.int64),
+        "rows": np.array([1], np.int64), "columns": np.array([0], np.int64), "flat": np.array([1, -1], np.int64),
+        "line": np.array([1, 1, -1], np.int64), "turns": np.array(TURNS, np.int64),
+        "long_ago": np.array(1 - TURNS, np.int64), "last_turn": np.array(TURNS - 1, np.int64),
+        "half": np.array(0.5, np.float32),
     }
     node = helper.make_node
     nodes = [
@@ -60,13 +85,31 @@ def write(weights: dict[str, np.ndarray], path: Path) -> None:
         node("Conv", ["heard", "projection", "projection_bias"], ["point"], kernel_shape=[FRAMES], strides=[FRAMES]),
         node("Conv", ["point", "codebook", "codebook_bias"], ["closeness"], kernel_shape=[1]),
         node("ArgMax", ["closeness"], ["sound"], axis=1, keepdims=0),
+        # A word begins at a loud token before which the loudest of PAUSE is silent.
+        node("Gather", ["loudness", "sound"], ["loud"]),
+        node("Reshape", ["loud", "line"], ["loud_line"]),
+        node("Pad", ["loud_line", "pads"], ["loud_padded"]),
+        node("MaxPool", ["loud_padded"], ["before_line"], kernel_shape=[PAUSE]),
+        node("Reshape", ["before_line", "flat"], ["before"]),
+        node("Sub", ["loud", "before"], ["rise"]),
+        node("Greater", ["rise", "half"], ["begins"]),
+        # The place of the latest beginning, for every token.
         node("Shape", ["sound"], ["extent"]),
         node("Gather", ["extent", "axis"], ["count"]),
-        node("Range", ["start", "count", "step"], ["place"]),
-        node("Mod", ["place", "turns"], ["turn"]),
+        node("Range", ["first", "count", "step"], ["place"]),
+        node("Unsqueeze", ["place", "rows"], ["now"]),
+        node("Unsqueeze", ["place", "columns"], ["then"]),
+        node("LessOrEqual", ["then", "now"], ["past"]),
+        node("And", ["past", "begins"], ["begun"]),
+        node("Where", ["begun", "then", "long_ago"], ["beginnings"]),
+        node("ReduceMax", ["beginnings"], ["latest"], axes=[1], keepdims=0),
+        node("Sub", ["place", "latest"], ["age"]),
+        node("Min", ["age", "last_turn"], ["turn"]),
         node("Mul", ["sound", "turns"], ["row"]),
         node("Add", ["row", "turn"], ["indices"]),
     ]
+    # The window of MaxPool at token t covers the PAUSE tokens before t: the last one is dropped.
+    constants["pads"] = np.array([0, 0, PAUSE, 0, 0, -1], np.int64)
     inputs = [
         helper.make_tensor_value_info("feats", TensorProto.FLOAT, [1, BINS, "features"]),
         helper.make_tensor_value_info("feats_length", TensorProto.INT32, [1]),

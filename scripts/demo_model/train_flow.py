@@ -16,7 +16,6 @@ from torch import Tensor, nn
 import corpus
 import model_config
 from networks import trainable
-from tokenizer import ids
 from training import Run
 
 from export.flow_encoder import FlowEncoder  # isort: skip
@@ -32,7 +31,7 @@ MEL_SPREAD = 2.25  # standard deviation of the log-mel
 
 @dataclass(frozen=True)
 class Batch:
-    token: Tensor  # i64 [B, N]
+    token: Tensor  # sounds, i64 [B, N]
     mel: Tensor  # [B, 80, 2N]
     prefix: Tensor  # frames given as condition, [B]
 
@@ -55,7 +54,7 @@ class Flow(nn.Module):
         count, tokens = batch.token.shape
         frames = RATIO * tokens
         none = torch.zeros(count, 3, dtype=torch.int64), torch.zeros(count, 3, 1)
-        mu, spks = self.encoder(batch.token // model_config.TURNS, *none, *masks(count, tokens, 1, chunked), embedding)
+        mu, spks = self.encoder(batch.token, *none, *masks(count, tokens, 1, chunked), embedding)
         prior = ((mu - batch.mel) / MEL_SPREAD).abs().mean()
 
         keep = (torch.rand(count, 1, 1) > DROPPED).float()
@@ -92,7 +91,7 @@ def batches(data: corpus.Corpus, sounds: np.ndarray, random: np.random.Generator
         shifted = random.random(count) < 0.3
         starts = np.where(shifted, random.integers(0, data.bounds[first_held_out] - tokens, count), starts)
         mel = np.stack([data.mel[:, RATIO * start : RATIO * (start + tokens)] for start in starts])
-        token = np.stack([ids(sounds[start : start + tokens]) for start in starts])
+        token = np.stack([sounds[start : start + tokens] for start in starts])
         prefix = np.where(random.random(count) < PREFIXED, random.integers(1, tokens, count) * RATIO, 0)
         # Long prompts in half of them, as in use.
         prefix = np.where(random.random(count) < 0.5, prefix, prefix * 3 // 10)

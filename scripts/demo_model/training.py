@@ -22,7 +22,7 @@ class Run:
     def __init__(self, folder: Path, name: str, module: nn.Module, rate: float, minutes: float, betas=(0.9, 0.98)):
         self.path, self.log = folder / f"{name}.state", folder / f"{name}.csv"
         self.module, self.peak, self.seconds = module, rate, 60 * minutes
-        self.optimizer = torch.optim.AdamW(module.parameters(), lr=rate, betas=betas, weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(module.parameters(), lr=rate, betas=betas, weight_decay=0.01, fused=True)
         self.step, self.spent = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.is_file():
@@ -36,8 +36,8 @@ class Run:
     def finished(self) -> bool:
         return self.spent >= self.seconds
 
-    def update(self, losses: dict[str, torch.Tensor], report_every: int = 50) -> None:
-        """One optimiser step on the sum of `losses`."""
+    def update(self, losses: dict[str, torch.Tensor], report_every: int = 50, watch=dict) -> None:
+        """One optimiser step on the sum of `losses`; a report also has the losses that `watch()` measures."""
         rate = self.peak * min(1, (self.step + 1) / WARM_UP_STEPS)
         rate *= 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * min(1, self.spent / self.seconds)))
         for group in self.optimizer.param_groups:
@@ -51,7 +51,7 @@ class Run:
         now = time.process_time()
         self.spent, self._last = self.spent + now - self._last, now
         if self.step % report_every == 0:
-            self._report(losses, rate)
+            self._report(losses, rate, watch())
         if time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save()
 
@@ -64,9 +64,10 @@ class Run:
         self.path.with_suffix(".partial").replace(self.path)
         self._saved = time.monotonic()
 
-    def _report(self, losses: dict[str, torch.Tensor], rate: float) -> None:
+    def _report(self, losses: dict[str, torch.Tensor], rate: float, watched: dict[str, float]) -> None:
         row = {"step": self.step, "minutes": round(self.spent / 60, 2), "rate": f"{rate:.2e}"}
         row |= {name: f"{loss.item():.4f}" for name, loss in losses.items()}
+        row |= {name: f"{value:.4f}" for name, value in watched.items()}
         fresh = not self.log.is_file()
         with self.log.open("a", newline="") as file:
             writer = csv.DictWriter(file, row)

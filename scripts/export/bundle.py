@@ -21,6 +21,8 @@ TABLES = "tables.safetensors"
 VOICES = "voices"
 # The revision of the original modules that these graphs reproduce.
 UPSTREAM_REVISION = "ace7c47f"
+SINE = {"cosyvoice2": "interpolated", "cosyvoice3": "framewise"}
+SILENT = {"cosyvoice3": [1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323]}
 WEIGHT_GRAPHS = ("llm", "flow_encoder", "flow_estimator", "hift_f0", "hift_decode")
 
 
@@ -129,7 +131,7 @@ def _document(config: ModelConfig, contents: Contents, modes: list[str], lacks: 
             "eos": llm.eos,
             "fill": llm.fill,
             "stop": list(llm.stop),
-            "silent": [],
+            "silent": SILENT.get(config.family, []),
             "max_positions": contents.max_positions,
         },
         "sampling": dict(vars(sampling)),
@@ -139,7 +141,8 @@ def _document(config: ModelConfig, contents: Contents, modes: list[str], lacks: 
             "look_ahead": flow.look_ahead,
             "chunk_tokens": flow.chunk_tokens,
             "noise": "fixed",
-            "max_tokens": contents.max_tokens,
+            # The encoder of v3 has no position table.
+            "max_tokens": contents.max_tokens if flow.encoder else None,
         },
         "hift": {
             "harmonics": hift.harmonics,
@@ -147,7 +150,7 @@ def _document(config: ModelConfig, contents: Contents, modes: list[str], lacks: 
             "noise_std": hift.noise_std,
             "voiced_threshold_hz": hift.voiced_threshold_hz,
             "audio_limit": hift.audio_limit,
-            "sine": "interpolated",
+            "sine": SINE[config.family],
         },
         "tokenizer": tokenizer,
         "graphs": {graph: {"file": files[0], "data": files[1:]} for graph, files in contents.graphs.items()},

@@ -23,6 +23,7 @@ RESTORE = "restore the file that came with the model"
 UP_BLOCKS = 4
 EULER_STEPS = 10
 LENGTH_RATIOS = (2, 20)
+DIT_TIME_INPUTS, DIT_POSITION_KERNEL, DIT_POSITION_GROUPS = 256, 31, 16
 QWEN2_HEAD_DIM, QWEN2_ROPE_THETA, QWEN2_RMS_EPS = 64, 1e6, 1e-6
 
 
@@ -68,6 +69,19 @@ class UnetConfig:
 
 
 @dataclass(frozen=True)
+class DitConfig:
+    dim: int
+    depth: int
+    heads: int
+    head_dim: int
+    ff_mult: int
+    out_channels: int
+    time_inputs: int
+    position_kernel: int
+    position_groups: int
+
+
+@dataclass(frozen=True)
 class FlowConfig:
     vocab: int
     dim: int
@@ -78,8 +92,8 @@ class FlowConfig:
     frames_per_token: int
     guidance: float
     steps: int
-    encoder: EncoderConfig
-    estimator: UnetConfig
+    encoder: EncoderConfig | None  # none in v3, whose encoder has no layers of its own
+    estimator: UnetConfig | DitConfig
 
 
 @dataclass(frozen=True)
@@ -148,13 +162,13 @@ def find(folder: Path) -> tuple[str, Path]:
 
 
 def load(folder: Path, shapes: Shapes) -> ModelConfig:
-    """The configuration of a `cosyvoice2` folder; `shapes` are those of its checkpoints, by file stem and name."""
-    _, path = find(folder)
+    """The configuration of a `cosyvoice2` or `cosyvoice3` folder; `shapes` are those of its checkpoints, by file stem and name."""
+    family, path = find(folder)
     document = _parsed(path)
     try:
         if path.name == FLAT_FILE:
             return _from_flat(document, path.name)
-        return _from_upstream(document, path.name, _qwen(folder, shapes.get("llm", {})), shapes)
+        return _from_upstream(family, document, path.name, _qwen(folder, shapes.get("llm", {})), shapes)
     except KeyError as error:
         raise _bad(path.name, "config", f"has no key {error}", RESTORE) from error
     except (TypeError, ValueError) as error:
@@ -230,20 +244,24 @@ def _depth(names, pattern: str) -> int:
     return max(found, default=-1) + 1
 
 
-def _from_upstream(document: dict[str, Any], file: str, qwen: _Qwen, shapes: Shapes) -> ModelConfig:
+def _from_upstream(family: str, document: dict[str, Any], file: str, qwen: _Qwen, shapes: Shapes) -> ModelConfig:
     llm, flow, hift = document["llm"], document["flow"], document["hift"]
-    encoder, estimator = flow["encoder"], flow["decoder"]["estimator"]
+    estimator = flow["decoder"]["estimator"]
     vocab = llm["speech_token_size"]
     ratio = document["token_mel_ratio"]
     sampling = llm["sampling"]
+    if family == "cosyvoice3":
+        # Two hundred rows follow the speech ids; all of them end generation.
+        head = dict(head_rows=vocab + 200, head_bias=False, eos=vocab + 1, fill=vocab + 3, stop=(vocab, vocab + 199))
+    else:
+        # Three rows follow the speech ids: end of sequence, task, fill. All three end generation.
+        head = dict(head_rows=vocab + 3, head_bias=True, eos=vocab, fill=vocab + 2, stop=(vocab, vocab + 2))
     return ModelConfig(
-        family="cosyvoice2",
+        family=family,
         file=file,
         sample_rate=document["sample_rate"],
         token_rate=document["token_frame_rate"],
-        # Three rows follow the speech ids: end of sequence, task, fill. All three end generation.
-        llm=_llm(qwen, speech_vocab=vocab, head_rows=vocab + 3, head_bias=True, eos=vocab, fill=vocab + 2,
-                 stop=(vocab, vocab + 2)),
+        llm=_llm(qwen, speech_vocab=vocab, **head),
         flow=FlowConfig(
             vocab=flow["vocab_size"],
             dim=flow["input_size"],
@@ -254,21 +272,8 @@ def _from_upstream(document: dict[str, Any], file: str, qwen: _Qwen, shapes: Sha
             frames_per_token=ratio,
             guidance=float(flow["decoder"]["cfm_params"]["content"]["inference_cfg_rate"]),
             steps=EULER_STEPS,
-            encoder=EncoderConfig(
-                heads=encoder["attention_heads"],
-                ff=encoder["linear_units"],
-                blocks=encoder["num_blocks"],
-                up_blocks=_depth(shapes.get("flow", {}), r"encoder\.up_encoders\.(\d+)\.") or UP_BLOCKS,
-            ),
-            estimator=UnetConfig(
-                in_channels=estimator["in_channels"],
-                out_channels=estimator["out_channels"],
-                channels=_single_level(estimator["channels"]),
-                heads=estimator["num_heads"],
-                head_dim=estimator["attention_head_dim"],
-                blocks=estimator["n_blocks"],
-                mid_blocks=estimator["num_mid_blocks"],
-            ),
+            encoder=_upstream_encoder(flow["encoder"], shapes) if family == "cosyvoice2" else None,
+            estimator=_upstream_unet(estimator) if family == "cosyvoice2" else _upstream_dit(estimator),
         ),
         hift=HiftConfig(
             mel_bins=hift["in_channels"],
@@ -293,9 +298,46 @@ def _from_upstream(document: dict[str, Any], file: str, qwen: _Qwen, shapes: Sha
     )
 
 
+def _upstream_encoder(encoder: Mapping[str, Any], shapes: Shapes) -> EncoderConfig:
+    return EncoderConfig(
+        heads=encoder["attention_heads"],
+        ff=encoder["linear_units"],
+        blocks=encoder["num_blocks"],
+        up_blocks=_depth(shapes.get("flow", {}), r"encoder\.up_encoders\.(\d+)\.") or UP_BLOCKS,
+    )
+
+
+def _upstream_unet(estimator: Mapping[str, Any]) -> UnetConfig:
+    return UnetConfig(
+        in_channels=estimator["in_channels"],
+        out_channels=estimator["out_channels"],
+        channels=_single_level(estimator["channels"]),
+        heads=estimator["num_heads"],
+        head_dim=estimator["attention_head_dim"],
+        blocks=estimator["n_blocks"],
+        mid_blocks=estimator["num_mid_blocks"],
+    )
+
+
+def _upstream_dit(estimator: Mapping[str, Any]) -> DitConfig:
+    return DitConfig(
+        dim=estimator["dim"],
+        depth=estimator["depth"],
+        heads=estimator["heads"],
+        head_dim=estimator["dim_head"],
+        ff_mult=estimator["ff_mult"],
+        out_channels=estimator["out_channels"],
+        time_inputs=DIT_TIME_INPUTS,
+        position_kernel=DIT_POSITION_KERNEL,
+        position_groups=DIT_POSITION_GROUPS,
+    )
+
+
 def _from_flat(document: dict[str, Any], file: str) -> ModelConfig:
     llm, flow, hift, sampling = (document[key] for key in ("llm", "flow", "hift", "sampling"))
-    encoder, estimator = flow["encoder"], flow["estimator"]
+    has_layers = document["family"] == "cosyvoice2"
+    estimator = flow["estimator"]
+    chunk_frames = estimator.get("static_chunk_frames")
     qwen = _Qwen(**{key: llm[key] for key in _Qwen.__dataclass_fields__})
     return ModelConfig(
         family=document["family"],
@@ -310,20 +352,14 @@ def _from_flat(document: dict[str, Any], file: str) -> ModelConfig:
             speaker_dim=document["spk_embed_dim"],
             mel_bins=document["mel_bins"],
             look_ahead=flow["pre_lookahead"]["len"],
-            chunk_tokens=encoder["static_chunk_tokens"],
+            chunk_tokens=(
+                flow["encoder"]["static_chunk_tokens"] if has_layers else chunk_frames // document["token_mel_ratio"]
+            ),
             frames_per_token=document["token_mel_ratio"],
             guidance=document["cfm"]["cfg_rate"],
             steps=document["cfm"]["steps"],
-            encoder=EncoderConfig(**{key: encoder[key] for key in EncoderConfig.__dataclass_fields__}),
-            estimator=UnetConfig(
-                in_channels=estimator["in_channels"],
-                out_channels=estimator["out_channels"],
-                channels=_single_level(estimator["channels"]),
-                heads=estimator["heads"],
-                head_dim=estimator["head_dim"],
-                blocks=estimator["n_blocks"],
-                mid_blocks=estimator["mid_blocks"],
-            ),
+            encoder=_flat_encoder(flow["encoder"]) if has_layers else None,
+            estimator=_flat_unet(estimator) if has_layers else _flat_dit(estimator, document["mel_bins"]),
         ),
         hift=HiftConfig(
             mel_bins=document["mel_bins"],
@@ -345,6 +381,36 @@ def _from_flat(document: dict[str, Any], file: str) -> ModelConfig:
         ),
         sampling=_sampling(sampling, (sampling["min_token_text_ratio"], sampling["max_token_text_ratio"])),
         endofprompt=llm.get("endofprompt_id_in_fixture"),
+    )
+
+
+def _flat_encoder(encoder: Mapping[str, Any]) -> EncoderConfig:
+    return EncoderConfig(**{key: encoder[key] for key in EncoderConfig.__dataclass_fields__})
+
+
+def _flat_unet(estimator: Mapping[str, Any]) -> UnetConfig:
+    return UnetConfig(
+        in_channels=estimator["in_channels"],
+        out_channels=estimator["out_channels"],
+        channels=_single_level(estimator["channels"]),
+        heads=estimator["heads"],
+        head_dim=estimator["head_dim"],
+        blocks=estimator["n_blocks"],
+        mid_blocks=estimator["mid_blocks"],
+    )
+
+
+def _flat_dit(estimator: Mapping[str, Any], mel_bins: int) -> DitConfig:
+    return DitConfig(
+        dim=estimator["dim"],
+        depth=estimator["depth"],
+        heads=estimator["heads"],
+        head_dim=estimator["head_dim"],
+        ff_mult=estimator["ff_mult"],
+        out_channels=mel_bins,
+        time_inputs=estimator["time_freq_dim"],
+        position_kernel=estimator["conv_pos_kernel"],
+        position_groups=estimator["conv_pos_groups"],
     )
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import LayerNorm, Linear, declared, masked, reshaped
+from .layers import LayerNorm, Linear, declared, reshaped
 
 LAYER_EPS = 1e-12
 
@@ -50,7 +50,7 @@ class Stem(nn.Module):
 
 
 class ConformerLayer(nn.Module):
-    """`x` `[1, T, width]`; `visible` bool `[1, 1, T, T]`; `positions` those of the T positions."""
+    """`x` `[1, T, width]`; `bias` `[1, 1, T, T]` is added to scores; `positions` those of the T positions."""
 
     def __init__(self, width: int, heads: int, ff: int):
         super().__init__()
@@ -59,8 +59,8 @@ class ConformerLayer(nn.Module):
         self.norm_ff = LayerNorm(width, LAYER_EPS)
         self.feed_forward = _FeedForward(width, ff)
 
-    def forward(self, x: Tensor, positions: PositionTables, visible: Tensor) -> Tensor:
-        x = x + self.self_attn(self.norm_mha(x), positions, visible)
+    def forward(self, x: Tensor, positions: PositionTables, bias: Tensor) -> Tensor:
+        x = x + self.self_attn(self.norm_mha(x), positions, bias)
         return x + self.feed_forward(self.norm_ff(x))
 
 
@@ -83,14 +83,14 @@ class RelativeAttention(nn.Module):
         self.pos_bias_u = declared(heads, self.head_dim)
         self.pos_bias_v = declared(heads, self.head_dim)
 
-    def forward(self, x: Tensor, positions: PositionTables, visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, positions: PositionTables, bias: Tensor) -> Tensor:
         query, key, value = (self._split(part(x)) for part in (self.linear_q, self.linear_k, self.linear_v))
         query = query * (1 / math.sqrt(self.head_dim))
         content = (query + self._bias(self.pos_bias_u)).transpose(1, 2)
         relative = (query + self._bias(self.pos_bias_v)).transpose(1, 2)
 
         scores = torch.matmul(content, key.permute(0, 2, 3, 1)) + self._relative_scores(relative, positions)
-        weights = torch.softmax(masked(scores, visible), dim=-1)
+        weights = torch.softmax(scores + bias, dim=-1)
         mixed = torch.matmul(weights, value.transpose(1, 2)).transpose(1, 2)
         return self.linear_out(reshaped(mixed, 0, 0, -1))
 

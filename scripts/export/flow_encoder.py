@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .config import FlowConfig
 from .conformer import ConformerLayer, Positions, PositionTables, Stem
-from .layers import Conv1d, Embedding, LayerNorm, Linear, reshaped
+from .layers import Conv1d, Embedding, LayerNorm, Linear, reshaped, score_bias
 
 
 class FlowEncoder(nn.Module):
@@ -53,23 +53,23 @@ class _UpsampleEncoder(nn.Module):
         x = self.embed(x)
         context = x[:, -self.look_ahead :] * context_valid
         x = self.pre_lookahead_layer(x[:, : -self.look_ahead], context)
-        x = _stacked(self.encoders, x, self.positions(x), visible_keys(qend, kpos))
+        x = _stacked(self.encoders, x, self.positions(x), visibility_bias(qend, kpos))
 
         x = self.up_embed(self.up_layer(x))
         ends = torch.stack([qend * self.ratio] * self.ratio, dim=-1)
         keys = torch.stack([kpos * self.ratio + phase for phase in range(self.ratio)], dim=-1)
-        visible = visible_keys(reshaped(ends, 0, -1), reshaped(keys, 0, -1))
-        return self.after_norm(_stacked(self.up_encoders, x, self.positions(x), visible))
+        bias = visibility_bias(reshaped(ends, 0, -1), reshaped(keys, 0, -1))
+        return self.after_norm(_stacked(self.up_encoders, x, self.positions(x), bias))
 
 
-def visible_keys(qend: Tensor, kpos: Tensor) -> Tensor:
-    """bool `[B, 1, T, T]`: query `i` sees key `j`."""
-    return kpos[:, None, None, :] < qend[:, None, :, None]
+def visibility_bias(qend: Tensor, kpos: Tensor) -> Tensor:
+    """`[B, 1, T, T]`, for scores: query `i` sees key `j` iff `kpos[j] < qend[i]`."""
+    return score_bias(kpos[:, None, None, :] < qend[:, None, :, None])
 
 
-def _stacked(layers: nn.ModuleList, x: Tensor, positions: PositionTables, visible: Tensor) -> Tensor:
+def _stacked(layers: nn.ModuleList, x: Tensor, positions: PositionTables, bias: Tensor) -> Tensor:
     for layer in layers:
-        x = layer(x, positions, visible)
+        x = layer(x, positions, bias)
     return x
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from torch import nn
 
 from .checkpoint import Checkpoint
-from .config import ModelConfig
+from .config import DitConfig, ModelConfig
+from .dit import DitEstimator
 from .flow_encoder import FlowEncoder
 from .hift import F0Predictor, HiftDecoder
 from .qwen2 import LlmStep
@@ -81,7 +82,9 @@ def evaluated(dim: str, sizes: Sizes) -> int:
 
 
 def graphs(config: ModelConfig, max_positions: int, max_tokens: int) -> list[Graph]:
-    """The graphs of the `cosyvoice2` family that are exported from weights."""
+    """The graphs of a family that are exported from weights."""
+    if config.family == "cosyvoice3":
+        return [_flow_estimator(config)]
     return [
         _llm(config, max_positions),
         _flow_encoder(config, max_tokens),
@@ -199,11 +202,12 @@ def _flow_estimator(config: ModelConfig) -> Graph:
             "kpos": _key_positions(batch, frames, padding),
         }
 
+    estimator = DitEstimator if isinstance(flow.estimator, DitConfig) else FlowEstimator
     mel, frame = ("batch", bins, "frames"), ("batch", "frames")
     return Graph(
         id="flow_estimator",
         checkpoint="flow",
-        module=FlowEstimator(flow.estimator),
+        module=estimator(flow.estimator),
         inputs=(
             Port("x", F32, mel),
             Port("mask", F32, ("batch", 1, "frames")),

@@ -118,18 +118,28 @@ class _ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         steps = zip(self.activations1, self.convs1, self.activations2, self.convs2, strict=True)
         for before, first, between, second in steps:
-            x = x + second(between(first(before(x))))
+            # Each Snake leaves its signal times its `a`; the convolution behind it takes that out again, and the first
+            # one also brings in the second Snake's. So the graph multiplies once for two activations.
+            once = before.rate()
+            twice = between.rate()
+            y = first(wave(x * once[:, None]), inputs=1 / once, outputs=twice)
+            x = x + second(wave(y), inputs=1 / twice)
         return x
 
 
 class _Snake(nn.Module):
-    """`x + sin²(a x) / a`, with one `a` per channel."""
+    """`x + sin²(a x) / a`, with one `a` per channel; `wave` computes `a` times that from `a x`."""
 
     def __init__(self, width: int):
         super().__init__()
         self.alpha = declared(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        alpha = self.alpha[None, :, None]
-        wave = torch.sin(x * alpha)
-        return x + wave * wave * (1 / (alpha + 1e-9))
+    def rate(self) -> Tensor:
+        """`a` `[channels]`, never zero."""
+        return self.alpha + 1e-9
+
+
+def wave(x: Tensor) -> Tensor:
+    """`x + sin² x`."""
+    sine = torch.sin(x)
+    return x + sine * sine

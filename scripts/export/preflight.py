@@ -1,7 +1,7 @@
 """Compares a model folder with what its family needs, and lists everything that is wrong at once."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,22 @@ from .errors import ExportError, ModelFolderError, Problem
 from .graphs import graphs
 
 CHECKPOINTS = ("llm", "flow", "hift")
-# Present in released files and used by no graph: the text head is tied to the text embedding and never evaluated.
-UNUSED = {"llm": frozenset({"llm.model.lm_head.weight"})}
+# Present in released files and used by no graph that is exported. The text head is tied to the text embedding and never
+# evaluated.
+UNUSED = {
+    ("cosyvoice2", "llm"): frozenset({"llm.model.lm_head.weight"}),
+    ("cosyvoice3", "flow"): frozenset({
+        "input_embedding.weight", "spk_embed_affine_layer.weight", "spk_embed_affine_layer.bias",
+        *(f"pre_lookahead_layer.{layer}.{part}" for layer in ("conv1", "conv2") for part in ("weight", "bias")),
+    }),
+}
 NOT_EXPORTED = {
     "cosyvoice": "text_encoder, llm with relative positions, flow_encoder, length_regulator, the halving UNet "
                  "flow_estimator, hift with rates 8, 8",
-    "cosyvoice3": "llm with its separate stop rows, flow_encoder without masks, the DiT flow_estimator, causal hift",
+    "cosyvoice3": "llm with its separate stop rows, flow_encoder without masks, causal hift",
 }
+# Graphs that are exported by name from a family whose others are not, and the checkpoints they come from.
+BY_NAME = {"cosyvoice3": (frozenset({"flow_estimator"}), ("flow",))}
 
 
 @dataclass(frozen=True)
@@ -31,16 +40,16 @@ class ModelFolder:
     checkpoints: Mapping[str, Checkpoint]
 
 
-def check(folder: Path) -> ModelFolder:
-    """Raises `ModelFolderError` with every problem found, or `ExportError` for a family that is not exported yet."""
+def check(folder: Path, wanted: Sequence[str] | None = None) -> ModelFolder:
+    """Raises `ModelFolderError` with every problem found, or `ExportError` for a graph that is not exported yet.
+
+    `wanted` are the graphs that will be exported; none means all of the family.
+    """
     if not folder.is_dir():
         raise ModelFolderError([Problem(str(folder), "missing_file", "is not a folder", "pass the folder of a model")])
     problems: list[Problem] = []
-    checkpoints = _opened(folder, problems)
+    checkpoints = _opened(folder, _needed(folder, wanted), problems)
     try:
-        family, _ = configuration.find(folder)
-        if family in NOT_EXPORTED:
-            raise ExportError(f"{folder}: `{family}` is not exported yet; it needs {NOT_EXPORTED[family]}")
         config = configuration.load(folder, {stem: file.shapes for stem, file in checkpoints.items()})
         expected = expected_shapes(config)
     except ModelFolderError as error:
@@ -50,10 +59,28 @@ def check(folder: Path) -> ModelFolder:
         problem = Problem(config.file, "config", what, configuration.RESTORE)
         raise ModelFolderError([problem, *problems]) from error
     for stem, checkpoint in checkpoints.items():
-        problems += compared(checkpoint.path.name, expected[stem], checkpoint.shapes, UNUSED.get(stem, frozenset()))
+        unused = UNUSED.get((config.family, stem), frozenset())
+        problems += compared(checkpoint.path.name, expected[stem], checkpoint.shapes, unused)
     if problems:
         raise ModelFolderError(problems)
     return ModelFolder(folder, config, checkpoints)
+
+
+def _needed(folder: Path, wanted: Sequence[str] | None) -> Sequence[str]:
+    """The checkpoints that the wanted graphs come from."""
+    try:
+        family, _ = configuration.find(folder)
+    except ModelFolderError:
+        return CHECKPOINTS  # loading the configuration says what is wrong with it
+    if family not in NOT_EXPORTED:
+        return CHECKPOINTS
+    by_name, checkpoints = BY_NAME.get(family, (frozenset(), ()))
+    if wanted and by_name.issuperset(wanted):
+        return checkpoints
+    reason = f"{folder}: `{family}` is not exported yet; it needs {NOT_EXPORTED[family]}"
+    if by_name:
+        reason += f" (--graphs {','.join(sorted(by_name))} exports what there is)"
+    raise ExportError(reason)
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -83,9 +110,9 @@ def compared(
     ]
 
 
-def _opened(folder: Path, problems: list[Problem]) -> dict[str, Checkpoint]:
+def _opened(folder: Path, stems: Sequence[str], problems: list[Problem]) -> dict[str, Checkpoint]:
     checkpoints = {}
-    for stem in CHECKPOINTS:
+    for stem in stems:
         path = find_checkpoint(folder, stem)
         if path is None:
             names = " or ".join(stem + suffix for suffix in SUFFIXES)

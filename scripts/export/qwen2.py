@@ -1,13 +1,14 @@
 """One step of the Qwen2 body: prefill and decode in one graph, with the KV cache outside."""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import LlmConfig
-from .layers import Linear, RmsNorm, masked, reshaped
+from .layers import Linear, RmsNorm, reshaped, score_bias
 
 
 class LlmStep(nn.Module):
@@ -33,24 +34,31 @@ class LlmStep(nn.Module):
 
     def forward(self, inputs_embeds: Tensor, position_ids: Tensor, past_valid: Tensor, new_valid: Tensor,
                 last_index: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
-        cos = F.embedding(position_ids, self.rotary_cos)[:, None]
-        sin = F.embedding(position_ids, self.rotary_sin)[:, None]
         order = self.order[: inputs_embeds.shape[1]]
         causal = (order[None, :] <= order[:, None]).to(new_valid.dtype)
-        new_rows = causal * new_valid[:, None, None, :]
-        # One copy of the rows per query head of a group, in the order of the stacked queries.
-        new_visible = torch.cat([new_rows] * self.group, dim=2) > 0.5
-        past_visible = (past_valid > 0.5)[:, None, None, :]
+        visible = causal * new_valid[:, None, None, :]
+        every = _Rows(
+            F.embedding(position_ids, self.rotary_cos)[:, None],
+            F.embedding(position_ids, self.rotary_sin)[:, None],
+            # One copy of the rows per query head of a group, in the order of the stacked queries.
+            score_bias(torch.cat([visible] * self.group, dim=2) > 0.5),
+        )
+        # Logits depend on one row of the last layer: there, only keys and values are made of the others.
+        pick = (order[None, :] == last_index[:, None]).to(new_valid.dtype)[:, None]
+        one = _Rows(*(torch.matmul(pick[:, None], table) for table in every[:2]),
+                    score_bias(torch.matmul(pick[:, None], visible) > 0.5))
+        past_bias = score_bias(past_valid > 0.5)[:, None, None, :]
 
         x = inputs_embeds
-        rows = []
+        caches = []
         for index, layer in enumerate(self.layers):
-            x, key, value = layer(x, cos, sin, past[2 * index], past[2 * index + 1], past_visible, new_visible)
-            rows += [key, value]
-
-        chosen = (order[None, :] == last_index[:, None]).to(x.dtype)
-        last = torch.matmul(chosen[:, None], x)[:, 0]
-        return (self.head(self.norm(last)), *rows)
+            cached = _Cached(past[2 * index], past[2 * index + 1], past_bias)
+            if index + 1 < len(self.layers):
+                x, key, value = layer(x, every, cached)
+            else:
+                x, key, value = layer.of_one(x, every, cached, pick, one)
+            caches += [key, value]
+        return (self.head(self.norm(x[:, 0])), *caches)
 
 
 def rotary_tables(config: LlmConfig, positions: int) -> tuple[Tensor, Tensor]:
@@ -61,6 +69,22 @@ def rotary_tables(config: LlmConfig, positions: int) -> tuple[Tensor, Tensor]:
     return angles.cos(), angles.sin()
 
 
+class _Rows(NamedTuple):
+    """New positions: `cos`, `sin` `[B, 1, S, D/2]`, and what is added to their scores of the new keys."""
+
+    cos: Tensor
+    sin: Tensor
+    bias: Tensor
+
+
+class _Cached(NamedTuple):
+    """Keys and values `[B, Hkv, P, D]` of positions before, and what is added to their scores."""
+
+    key: Tensor
+    value: Tensor
+    bias: Tensor
+
+
 class _Layer(nn.Module):
     def __init__(self, config: LlmConfig):
         super().__init__()
@@ -69,12 +93,21 @@ class _Layer(nn.Module):
         self.post_attention_layernorm = RmsNorm(config.hidden, config.rms_norm_eps)
         self.mlp = _Mlp(config)
 
-    def forward(self, x, cos, sin, past_key, past_value, past_visible, new_visible):
-        attended, key, value = self.self_attn(
-            self.input_layernorm(x), cos, sin, past_key, past_value, past_visible, new_visible
-        )
-        x = x + attended
-        return x + self.mlp(self.post_attention_layernorm(x)), key, value
+    def forward(self, x: Tensor, rows: _Rows, past: _Cached) -> tuple[Tensor, Tensor, Tensor]:
+        normed = self.input_layernorm(x)
+        key, value = self.self_attn.new_cache(normed, rows)
+        return self._transformed(x, normed, rows, (key, value), past), key, value
+
+    def of_one(self, x: Tensor, rows: _Rows, past: _Cached, pick: Tensor, picked: _Rows):
+        """The same for one of the rows, which `pick` `[B, 1, S]` chooses; keys and values are of all."""
+        normed = self.input_layernorm(x)
+        key, value = self.self_attn.new_cache(normed, rows)
+        one, normed = torch.matmul(pick, x), torch.matmul(pick, normed)
+        return self._transformed(one, normed, picked, (key, value), past), key, value
+
+    def _transformed(self, x: Tensor, normed: Tensor, rows: _Rows, new: tuple[Tensor, Tensor], past: _Cached):
+        x = x + self.self_attn(normed, rows, new, past)
+        return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class _Mlp(nn.Module):
@@ -103,21 +136,25 @@ class _Attention(nn.Module):
         self.v_proj = Linear(config.hidden, config.kv_heads * config.head_dim)
         self.o_proj = Linear(config.heads * config.head_dim, config.hidden, bias=False)
 
-    def forward(self, x, cos, sin, past_key, past_value, past_visible, new_visible):
-        half = self.head_dim // 2
-        query = _rotated(self._split(self.q_proj(x), self.heads), half, cos, sin) * (1 / math.sqrt(self.head_dim))
-        key = _rotated(self._split(self.k_proj(x), self.kv_heads), half, cos, sin)
-        value = self._split(self.v_proj(x), self.kv_heads)
+    def new_cache(self, x: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
+        """Rotated keys and values of `x`, each `[B, Hkv, S, D]`."""
+        return self._rotated(self.k_proj(x), self.kv_heads, rows), self._split(self.v_proj(x), self.kv_heads)
 
+    def forward(self, x: Tensor, rows: _Rows, new: tuple[Tensor, Tensor], past: _Cached) -> Tensor:
+        """What the queries of `x` find among `new` keys and values and those of the `past`."""
+        query = self._rotated(self.q_proj(x), self.heads, rows) * (1 / math.sqrt(self.head_dim))
         stacked = reshaped(query, 0, self.kv_heads, -1, self.head_dim)
-        past_scores = masked(torch.matmul(stacked, past_key.transpose(2, 3)), past_visible)
-        new_scores = masked(torch.matmul(stacked, key.transpose(2, 3)), new_visible)
+        past_scores = torch.matmul(stacked, past.key.transpose(2, 3)) + past.bias
+        new_scores = torch.matmul(stacked, new[0].transpose(2, 3)) + rows.bias
         weights = torch.softmax(torch.cat([past_scores, new_scores], dim=-1), dim=-1)
-        past = past_key.shape[2]
-        mixed = torch.matmul(weights[..., :past], past_value) + torch.matmul(weights[..., past:], value)
+        split = past.key.shape[2]
+        mixed = torch.matmul(weights[..., :split], past.value) + torch.matmul(weights[..., split:], new[1])
 
         heads = reshaped(mixed, 0, self.heads, -1, self.head_dim).transpose(1, 2)
-        return self.o_proj(reshaped(heads, 0, 0, -1)), key, value
+        return self.o_proj(reshaped(heads, 0, 0, -1))
+
+    def _rotated(self, x: Tensor, heads: int, rows: _Rows) -> Tensor:
+        return _rotated(self._split(x, heads), self.head_dim // 2, rows.cos, rows.sin)
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return reshaped(x, 0, 0, heads, -1).transpose(1, 2)

@@ -7,13 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import UnetConfig
-from .flow_encoder import visible_keys
-from .layers import Conv1d, LayerNorm, Linear, masked, mish, reshaped
+from .flow_encoder import visibility_bias
+from .layers import Conv1d, LayerNorm, Linear, Sinusoids, mish, reshaped
 
 KERNEL = 3
 CAUSAL = (KERNEL - 1, 0)
 EPS = 1e-5
-TIME_SCALE = 1000
 WIDENING = 4  # of the time embedding and of the feed-forward layers, over the width of a level
 
 
@@ -37,16 +36,16 @@ class FlowEstimator(nn.Module):
         self.final_proj = Conv1d(width, config.out_channels, kernel=1)
 
     def forward(self, x, mask, mu, t, spks, cond, qend, kpos) -> Tensor:
-        visible = visible_keys(qend, kpos)
+        bias = visibility_bias(qend, kpos)
         time = mish(self.time_mlp(t))
         speaker = spks[:, :, None].expand_as(x)
         x = torch.cat([x, mu, speaker, cond], dim=1)
 
-        skip = _applied(self.down_blocks[0], x, mask, time, visible)
+        skip = _applied(self.down_blocks[0], x, mask, time, bias)
         x = self.down_blocks[0][2](skip * mask)
         for block in self.mid_blocks:
-            x = _applied(block, x, mask, time, visible)
-        x = _applied(self.up_blocks[0], torch.cat([x, skip], dim=1), mask, time, visible)
+            x = _applied(block, x, mask, time, bias)
+        x = _applied(self.up_blocks[0], torch.cat([x, skip], dim=1), mask, time, bias)
         x = self.up_blocks[0][2](x * mask)
         return self.final_proj(self.final_block(x, mask) * mask) * mask
 
@@ -60,10 +59,10 @@ def _level(config: UnetConfig, inputs: int, wide: int, resampled: bool) -> nn.Mo
     return nn.ModuleList([*parts, Conv1d(width, width, KERNEL, CAUSAL)] if resampled else parts)
 
 
-def _applied(level: nn.ModuleList, x: Tensor, mask: Tensor, time: Tensor, visible: Tensor) -> Tensor:
+def _applied(level: nn.ModuleList, x: Tensor, mask: Tensor, time: Tensor, bias: Tensor) -> Tensor:
     x = level[0](x, mask, time).transpose(1, 2)
     for block in level[1]:
-        x = block(x, visible)
+        x = block(x, bias)
     return x.transpose(1, 2)
 
 
@@ -72,16 +71,12 @@ class _TimeMlp(nn.Module):
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
-        half = inputs // 2
-        frequency = torch.exp(-math.log(10000) / (half - 1) * torch.arange(half, dtype=torch.float32))
-        self.register_buffer("frequency", frequency)
+        self.sinusoids = Sinusoids(inputs)
         self.linear_1 = Linear(inputs, width)
         self.linear_2 = Linear(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        angles = (TIME_SCALE * t)[:, None] * self.frequency
-        sinusoids = torch.cat([angles.sin(), angles.cos()], dim=-1)
-        return self.linear_2(F.silu(self.linear_1(sinusoids)))
+        return self.linear_2(F.silu(self.linear_1(self.sinusoids(t))))
 
 
 class _Block(nn.Module):
@@ -118,8 +113,8 @@ class _Transformer(nn.Module):
         self.norm3 = LayerNorm(width, EPS)
         self.ff = _FeedForward(width, WIDENING * width)
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        x = x + self.attn1(self.norm1(x), visible)
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x), bias)
         return x + self.ff(self.norm3(x))
 
 
@@ -132,12 +127,12 @@ class _Attention(nn.Module):
         self.to_v = Linear(width, heads * head_dim, bias=False)
         self.to_out = nn.ModuleList([Linear(heads * head_dim, width)])
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         query, key, value = (
             reshaped(part(x), 0, 0, self.heads, -1) for part in (self.to_q, self.to_k, self.to_v)
         )
         query = query.transpose(1, 2) * (1 / math.sqrt(self.head_dim))
-        weights = torch.softmax(masked(torch.matmul(query, key.permute(0, 2, 3, 1)), visible), dim=-1)
+        weights = torch.softmax(torch.matmul(query, key.permute(0, 2, 3, 1)) + bias, dim=-1)
         mixed = torch.matmul(weights, value.transpose(1, 2)).transpose(1, 2)
         return self.to_out[0](reshaped(mixed, 0, 0, -1))
 

@@ -30,6 +30,8 @@ pub struct CompileRequest<'a> {
     pub model: Model<'a>,
     /// The precision the model was rewritten to.
     pub precision: Precision,
+    /// Nodes of the model that compute in FP32 although the rest is half, for a library that does not read it from them.
+    pub fp32_nodes: &'a [String],
     /// Shape ranges; at least one where any input is dynamic.
     pub shapes: &'a [OptProfile],
     /// Settings that change the engine.
@@ -49,6 +51,18 @@ pub struct EngineReport {
     pub warnings: Vec<String>,
     /// Most host memory the building process ever held, in bytes; `None` where the system does not tell.
     #[serde(default)]
+    pub peak_host_bytes: Option<u64>,
+    /// How the model was rewritten before this library saw it; `None` in reports of older versions.
+    #[serde(default)]
+    pub rewriting: Option<Rewriting>,
+}
+
+/// What rewriting a model took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Rewriting {
+    /// How long.
+    pub ms: u64,
+    /// Most host memory the process had held when it was done, in bytes, mapped files included.
     pub peak_host_bytes: Option<u64>,
 }
 

@@ -12,21 +12,21 @@ pub enum Artifact<'a> {
     Engine(&'a Path),
     /// A model as exported.
     Onnx(&'a Path),
-    /// A rewritten model that was not saved. It is opened once, since nobody keeps its bytes.
+    /// A model in memory; external weights are looked up in `folder`.
     Memory {
         /// The serialised model.
         bytes: &'a [u8],
-        /// The file it was made of, beside which its external weights are.
-        origin: &'a Path,
+        /// Where external weights are.
+        folder: &'a Path,
     },
 }
 
-impl Artifact<'_> {
-    /// The file loaded, or the one that what is loaded was made of.
-    pub fn path(&self) -> &Path {
+impl<'a> Artifact<'a> {
+    /// Where it is, for messages: its file, or the folder of its weights.
+    pub fn path(self) -> &'a Path {
         match self {
             Self::Engine(path) | Self::Onnx(path) => path,
-            Self::Memory { origin, .. } => origin,
+            Self::Memory { folder, .. } => folder,
         }
     }
 }

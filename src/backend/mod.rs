@@ -12,6 +12,7 @@ mod fake;
 mod faulty;
 mod lane;
 mod load;
+mod once;
 mod ort;
 mod registry;
 mod run;
@@ -21,7 +22,7 @@ mod tensorrt;
 pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
 pub use compile::{
-    CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Step,
+    CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Rewriting, Step,
 };
 #[cfg(feature = "testkit")]
 pub use fake::{Compute, Fake};
@@ -29,6 +30,7 @@ pub use fake::{Compute, Fake};
 pub use faulty::{Fault, Faulty, When};
 pub use lane::{CopyCount, CopyCounter, Lane};
 pub use load::{Artifact, Capabilities, Footprint, LoadError, LoadOptions, Unavailable};
+pub use once::run_once;
 pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
 pub use select::{Artifacts, LinkError, NoBackend, PassedOver, Selected, select};

@@ -1,6 +1,9 @@
 //! Failures of a run and who must act on them.
 
+use super::BindingsError;
+use crate::hint::{Class, Hint};
 use crate::ids::BackendId;
+use std::borrow::Cow;
 
 /// Who acts after a failed run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -22,7 +25,7 @@ pub enum Recovery {
 pub enum RunError {
     /// Bindings do not fit the signature.
     #[error(transparent)]
-    Bindings(#[from] super::BindingsError),
+    Bindings(Box<BindingsError>),
     /// No optimisation profile covers the shapes.
     #[error("no optimisation profile of the engine covers {shapes}")]
     OutsideProfiles {
@@ -36,6 +39,12 @@ pub enum RunError {
         backend: BackendId,
         /// The library's words.
         reason: String,
+    },
+    /// An output was neither filled nor made.
+    #[error("the graph gave no output `{output}`")]
+    NoOutput {
+        /// The output.
+        output: String,
     },
     /// Memory ran out.
     #[error("{backend} ran out of memory")]
@@ -51,14 +60,41 @@ pub enum RunError {
     },
 }
 
+impl From<BindingsError> for RunError {
+    fn from(error: BindingsError) -> Self {
+        Self::Bindings(Box::new(error))
+    }
+}
+
 impl RunError {
     /// Who must act.
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Bindings(_) => Recovery::Caller,
             Self::OutsideProfiles { .. } => Recovery::Call,
-            Self::Failed { .. } | Self::OutOfMemory { .. } => Recovery::Link,
+            Self::Failed { .. } | Self::NoOutput { .. } | Self::OutOfMemory { .. } => {
+                Recovery::Link
+            }
             Self::DeviceLost { .. } => Recovery::Process,
+        }
+    }
+}
+
+impl Hint for RunError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::OutsideProfiles { .. } => {
+                Some("choose sizes within the profile's, or build with another profile".into())
+            }
+            Self::OutOfMemory { .. } => Some("choose smaller sizes".into()),
+            _ => None,
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Bindings(_) | Self::OutsideProfiles { .. } => Class::Input,
+            _ => Class::Failed,
         }
     }
 }

@@ -160,6 +160,8 @@ impl Backend for TensorRt {
             onnx_path: Some(&path),
             profiles: request.shapes,
             targets: &request.options.targets,
+            precision: request.precision,
+            fp32_nodes: request.fp32_nodes,
             workspace_bytes: request.options.workspace_bytes,
             optimization_level: request.options.optimization_level,
             tf32: request.options.tf32,

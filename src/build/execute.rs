@@ -9,7 +9,7 @@ use super::{
     BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, Watch,
     WorkerCommand, WorkerError, rewrite,
 };
-use crate::backend::EngineReport;
+use crate::backend::{EngineReport, Rewriting};
 use crate::bundle::StatCache;
 use crate::cache::{
     Begun, BuildRecord, EngineKey, EngineStore, Entry, Pending, SignatureText, Verification,
@@ -17,6 +17,7 @@ use crate::cache::{
 };
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -52,6 +53,8 @@ pub struct Built {
     pub build_ms: u64,
     /// Bytes of the entry's files.
     pub bytes: u64,
+    /// How long rewriting the model took of it, and most memory held until then; `None` where it is not known.
+    pub rewriting: Option<Rewriting>,
     /// Most host memory the compile held; `None` where the system did not tell.
     pub peak_bytes: Option<u64>,
     /// Largest absolute difference from the reference; `None` where nothing ran.
@@ -236,6 +239,7 @@ impl Executor<'_> {
             data: file.data.clone(),
             backend,
             precision,
+            steps: self.request.bundle.manifest().flow.steps,
             islands: rewrite::islands_of(planned.precision_plan.as_ref()),
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),
@@ -392,6 +396,7 @@ fn built(planned: PlannedGraph, state: RowState, entry: &Entry) -> Built {
         engine: entry.engine_path(),
         build_ms: manifest.build_ms,
         bytes: manifest.bytes(),
+        rewriting: Rewriting::deserialize(&manifest.report["rewriting"]).ok(),
         peak_bytes: manifest.report["peak_host_bytes"].as_u64(),
         max_abs_error: manifest.verification.max_abs_error(),
         verification: manifest.verification.clone(),

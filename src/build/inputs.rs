@@ -1,14 +1,14 @@
 //! Random inputs that keep a graph's rules: ids within the vocabulary, positions that ascend, nothing masked away.
 
 use crate::backend::OutputSlot;
-use crate::bundle::{Bundle, Manifest, Table};
+use crate::bundle::{Bundle, Manifest, Table, solver_times};
 use crate::ids::{Axis, GraphId};
 use crate::tensor::{
     AxisSizes, DType, Dim, Element, Port, Shape, Signature, SignatureError, Tensor,
 };
 use half::{bf16, f16};
 
-/// The ranges of a bundle's ids and positions.
+/// The ranges of a bundle's ids, positions and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Vocabulary {
     /// Speech ids are below this.
@@ -17,12 +17,14 @@ pub struct Vocabulary {
     pub text: usize,
     /// Positions of the language model are below this.
     pub positions: usize,
+    /// Steps of the flow's solver; its estimator knows no other times than theirs.
+    pub steps: usize,
 }
 
 impl Vocabulary {
     /// What a bundle's graphs take. Where a graph holds the text embedding itself (v1), the first id is always one.
     pub fn of(bundle: &Bundle) -> Self {
-        let Manifest { llm, .. } = bundle.manifest();
+        let Manifest { llm, flow, .. } = bundle.manifest();
         let table = bundle
             .tables()
             .ok()
@@ -31,21 +33,23 @@ impl Vocabulary {
             speech: llm.speech_vocab,
             text: table.as_ref().map_or(1, Table::rows),
             positions: llm.max_positions,
+            steps: flow.steps,
         }
     }
 }
 
-/// One tensor per input of `signature`, the same for the same `seed`.
+/// One tensor per input of `signature`, the same for the same `seed`; a graph without an id has no rules of its own.
 ///
 /// # Errors
 /// [`SignatureError`] when `sizes` lacks an axis of an input.
 pub fn random_inputs(
-    graph: GraphId,
+    graph: impl Into<Option<GraphId>>,
     signature: &Signature,
     sizes: &AxisSizes,
     vocabulary: Vocabulary,
     seed: u64,
 ) -> Result<Vec<Tensor>, SignatureError> {
+    let graph = graph.into();
     let mut random = fastrand::Rng::with_seed(seed);
     let axis = |axis| sizes.get(&axis).copied().unwrap_or(0);
     let rules = Rules {
@@ -54,6 +58,7 @@ pub fn random_inputs(
         past_rows: axis(Axis::Past) / 2,
         last_new: axis(Axis::New).saturating_sub(1),
         features: axis(Axis::Features),
+        times: solver_times(vocabulary.steps),
     };
     signature
         .inputs
@@ -71,7 +76,7 @@ pub fn output_tensors(
     signature: &Signature,
     sizes: &AxisSizes,
 ) -> Vec<Option<Tensor>> {
-    let known = |port| Some((port, shape_of(graph, port, sizes).ok()?));
+    let known = |port| Some((port, shape_of(Some(graph), port, sizes).ok()?));
     let ports = signature.outputs.iter().map(known);
     ports
         .map(|known| known.map(|(port, shape)| Tensor::zeros(port.dtype, shape)))
@@ -93,8 +98,12 @@ pub fn output_slots(tensors: &mut [Option<Tensor>]) -> Vec<OutputSlot<'_>> {
 ///
 /// # Errors
 /// [`SignatureError`] when `sizes` lacks one of its axes.
-fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, SignatureError> {
-    let foreign = matches!(graph, GraphId::Campplus | GraphId::SpeechTokenizer);
+fn shape_of(
+    graph: Option<GraphId>,
+    port: &Port,
+    sizes: &AxisSizes,
+) -> Result<Shape, SignatureError> {
+    let foreign = matches!(graph, Some(GraphId::Campplus | GraphId::SpeechTokenizer));
     if !foreign {
         return port.shape(sizes);
     }
@@ -115,13 +124,15 @@ fn shape_of(graph: GraphId, port: &Port, sizes: &AxisSizes) -> Result<Shape, Sig
 }
 
 struct Rules {
-    graph: GraphId,
+    graph: Option<GraphId>,
     vocabulary: Vocabulary,
     /// Rows of the KV cache that are real; the others are masked.
     past_rows: usize,
     /// The last of the rows fed in this call.
     last_new: usize,
     features: usize,
+    /// Times of the solver, the last of which no one asks for.
+    times: Vec<f32>,
 }
 
 impl Rules {
@@ -153,11 +164,11 @@ impl Rules {
             "mask" | "new_valid" | "context_valid" => 1.0,
             "past_valid" if column < self.past_rows => 1.0,
             "past_valid" => 0.0,
-            "t" => random.f32(),
+            "t" => self.times[random.usize(..self.vocabulary.steps.max(1))],
             // Natural logarithms of magnitudes, from silence to loud.
             "mel" => random.f32() * 10.0 - 8.0,
             "source_pad" => random.f32() * 0.2 - 0.1,
-            _ if self.graph == GraphId::SpeechTokenizer => random.f32() * 2.0 - 1.0,
+            _ if self.graph == Some(GraphId::SpeechTokenizer) => random.f32() * 2.0 - 1.0,
             _ => normal(random),
         }
     }
@@ -168,12 +179,12 @@ impl Rules {
             "position_ids" => (self.past_rows + column).min(self.vocabulary.positions.max(1) - 1),
             "kpos" => column,
             "qend" => row,
-            "token" if self.graph == GraphId::TextEncoder => {
+            "token" if self.graph == Some(GraphId::TextEncoder) => {
                 random.usize(..self.vocabulary.text.max(1))
             }
             "token" | "context" => random.usize(..self.vocabulary.speech.max(1)),
             "last_index" => self.last_new,
-            _ if self.graph == GraphId::SpeechTokenizer => self.features,
+            _ if self.graph == Some(GraphId::SpeechTokenizer) => self.features,
             _ => 0,
         }
     }
@@ -202,6 +213,7 @@ mod tests {
         speech: 7,
         text: 5,
         positions: 40,
+        steps: 10,
     };
 
     fn port(name: &str, dtype: DType, dims: &[&str]) -> Port {
@@ -275,6 +287,21 @@ mod tests {
         );
         assert_eq!(drawn[0].elements::<i32>(), Ok(&[3, 3, 3][..]));
         assert_eq!(drawn[1].elements::<i32>(), Ok(&[0, 1, 2][..]));
+    }
+
+    #[test]
+    fn the_estimator_is_asked_at_times_of_the_solver() {
+        let ports = vec![port("t", DType::F32, &["batch"])];
+        let drawn = drawn(GraphId::FlowEstimator, ports, &[(Axis::Batch, 40)], 0);
+        let times = solver_times(10);
+        let drawn = drawn[0].elements::<f32>().expect("f32");
+        assert!(drawn.iter().all(|time| times[..10].contains(time)));
+        assert!(
+            drawn
+                .iter()
+                .any(|time| time.to_bits() != drawn[0].to_bits()),
+            "{drawn:?}"
+        );
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct CompileJob {
     pub(super) data: Vec<PathBuf>,
     pub(super) backend: BackendId,
     pub(super) precision: Precision,
+    /// Steps of the flow's solver.
+    pub(super) steps: usize,
     /// What stays in FP32.
     pub(super) islands: Islands,
     /// Ranges the engine is built for; empty where the backend takes any shape.

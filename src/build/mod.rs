@@ -7,6 +7,7 @@
 mod cancel;
 mod choose;
 mod error;
+mod evaluate;
 mod execute;
 mod failure;
 mod inputs;
@@ -25,11 +26,14 @@ mod tests;
 pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
+pub use evaluate::{OnBackend, OnProcessor};
 pub use execute::{Built, Deadlines, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
-pub use plan::{BuildRequest, Plan, PlanState, PlannedGraph, Scope, here, plan, preview};
+pub use plan::{
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, axis_limits, here, plan, preview,
+};
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
-pub use rewrite::{precision_inputs, twin};
+pub use rewrite::{precision_inputs, prepared, twin};
 pub use weights::{WeightsError, check_weights};

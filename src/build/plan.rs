@@ -68,6 +68,8 @@ pub struct PlannedGraph {
     pub backend: BackendId,
     /// In which precision.
     pub precision: Precision,
+    /// The precision that the request and the profile ask for.
+    pub wanted: Precision,
     /// What stays in FP32 where the precision is a half one; `None` where that was not decided, and for FP32.
     pub precision_plan: Option<PrecisionPlan>,
     /// The engine's key.
@@ -202,7 +204,7 @@ impl<'a> Planner<'a> {
         Self {
             request,
             probes: Probes::new(request.backends),
-            limits: limits_of(request.bundle),
+            limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
         }
     }
@@ -216,13 +218,13 @@ impl<'a> Planner<'a> {
         let model = request.bundle.graph_file(graph)?.sha256;
         let mut notes = Vec::new();
         let shapes = self.shapes(graph, &mut notes)?;
-        let precision = precision_of(graph, request, &mut notes);
+        let wanted = precision_of(graph, request, &mut notes);
         let chain = chain_of(graph, request, &mut notes);
-        let decided = self.precision_plan(graph, precision)?;
+        let decided = self.precision_plan(graph, wanted)?;
         let unfit = decided.as_ref().and_then(PrecisionPlan::failure);
         let choice = self.probes.choose(&Wish {
             graph,
-            precision,
+            precision: wanted,
             chain: &chain,
             options: &request.options,
             unfit,
@@ -248,7 +250,9 @@ impl<'a> Planner<'a> {
             model,
             recipe: rewrite::recipe(
                 graph,
+                backend,
                 precision,
+                request.bundle.manifest().flow.steps,
                 &rewrite::islands_of(precision_plan.as_ref()),
             ),
             precision,
@@ -266,6 +270,7 @@ impl<'a> Planner<'a> {
             graph,
             backend,
             precision,
+            wanted,
             precision_plan,
             key: EngineKey::of(&inputs),
             state: self.state_of(&inputs, run.is_ok())?,
@@ -390,7 +395,8 @@ fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>)
     }
 }
 
-fn limits_of(bundle: &Bundle) -> AxisLimits {
+/// The largest sizes that a bundle's graphs take.
+pub fn axis_limits(bundle: &Bundle) -> AxisLimits {
     let manifest = bundle.manifest();
     let positions = manifest.llm.max_positions;
     let mut limits = AxisLimits::from([

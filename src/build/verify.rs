@@ -332,6 +332,7 @@ mod tests {
                 speech: 1,
                 text: 1,
                 positions: 1,
+                steps: 1,
             },
             device: 0,
             engine: PathBuf::from("never-read.plan"),

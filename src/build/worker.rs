@@ -6,7 +6,8 @@ use super::rewrite;
 use super::verify;
 use super::weights::{WeightsError, refuse_unlisted};
 use crate::backend::{
-    Backends, CompileError, CompileRequest, LoadError, Model, Progress, RunError, Step, Unavailable,
+    Backends, CompileError, CompileRequest, LoadError, Model, Progress, Rewriting, RunError, Step,
+    Unavailable,
 };
 use crate::cache::SignatureText;
 use crate::hint::Hint;
@@ -142,7 +143,12 @@ fn compile(
     });
     let file = ModelFile::open(&job.model)?;
     refuse_unlisted(job.graph, &file, &job.model, &job.data)?;
-    let model = rewrite::rewritten(job.graph, &file, job.precision, &job.islands)?;
+    let started = Instant::now();
+    let model = rewrite::rewritten(job, &file, backends)?;
+    let rewriting = Rewriting {
+        ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        peak_host_bytes: peak_host_bytes(),
+    };
     let folder = model.external_folder.as_deref();
     let request = CompileRequest {
         graph: job.graph,
@@ -155,6 +161,7 @@ fn compile(
             }
         },
         precision: job.precision,
+        fp32_nodes: &model.report.fp32_nodes,
         shapes: &opt_profiles(job, &model.signature)?,
         options: &job.options,
         timing_cache: job.timing_cache.as_deref(),
@@ -162,6 +169,7 @@ fn compile(
     };
     let mut report = backend.compile(&request, progress)?;
     report.peak_host_bytes = peak_host_bytes();
+    report.rewriting = Some(rewriting);
     Ok(Message::Compiled {
         signature: text_of(&model.signature),
         report,

@@ -13,6 +13,7 @@ mod manifest_error;
 mod map;
 mod open;
 mod path;
+mod solver;
 mod source;
 mod stat_cache;
 mod summary;
@@ -35,6 +36,7 @@ pub use manifest::{
 pub use manifest_error::ManifestError;
 pub use open::{Bundle, GraphFile};
 pub use path::{BundlePath, BundlePathError};
+pub use solver::solver_times;
 pub use source::checkpoint_digest;
 pub use stat_cache::{StatCache, StatCacheError};
 pub use summary::{BundleSummary, GraphSummary, TableSummary, VoiceSummary};

@@ -274,13 +274,9 @@ fn try_build(
     inputs: &KeyInputs,
     record: BuildRecord,
 ) -> Result<Entry, CacheError> {
-    match store.begin(inputs, "engine.plan", true)? {
-        Begun::Build(pending) => {
-            fs::write(pending.engine_path(), NEW).expect("room for the engine itself");
-            pending.commit(record)
-        }
-        other => panic!("{other:?}"),
-    }
+    let pending = fixture::begin(store, inputs)?;
+    fs::write(pending.engine_path(), NEW).expect("room for the engine itself");
+    pending.commit(record)
 }
 
 /// sysfs refuses new folders also to root.

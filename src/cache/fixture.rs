@@ -1,6 +1,9 @@
 //! Inputs, entries and stores for the tests of this room.
 
-use super::{Begun, BuildRecord, EngineStore, Entry, KeyInputs, SignatureText, Verification};
+use super::{
+    Begun, BuildRecord, CacheError, EngineStore, Entry, KeyInputs, Pending, SignatureText,
+    Verification,
+};
 use crate::ids::{Axis, BackendId, Digest, Fingerprint, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability, Extent, ShapeSet};
 use proptest::collection::{btree_map, vec};
@@ -160,12 +163,24 @@ pub(super) fn build_at(
     content: &[u8],
     time: SystemTime,
 ) -> Entry {
-    let Begun::Build(pending) = store.begin(inputs, "engine.plan", true).expect("begun") else {
-        panic!("no one else builds here");
-    };
+    let pending = begin(store, inputs).expect("begun");
     std::fs::write(pending.engine_path(), content).expect("writable");
     set_modified(&pending.engine_path(), time);
     pending.commit(record()).expect("committed")
+}
+
+/// Begins a rebuild.
+///
+/// A child that another test starts holds every lock of this process until it is its own program, so a busy one is
+/// asked for again.
+pub(super) fn begin(store: &EngineStore, inputs: &KeyInputs) -> Result<Pending, CacheError> {
+    loop {
+        match store.begin(inputs, "engine.plan", true)? {
+            Begun::Build(pending) => return Ok(pending),
+            Begun::Busy(_) => std::thread::sleep(Duration::from_millis(1)),
+            Begun::Found(_) => panic!("a rebuild takes no engine that is there"),
+        }
+    }
 }
 
 pub(super) fn set_modified(path: &Path, time: SystemTime) {

@@ -192,13 +192,13 @@ mod tests {
 
     #[test]
     fn a_plan_is_found_by_its_inputs_only() {
+        type Change = fn(&mut PrecisionInputs);
         let root = tempfile::tempdir().expect("temporary folder");
         let store = EngineStore::new(root.path());
         let kept = plan();
         assert_eq!(store.precision_plan(&kept.inputs), None);
         store.keep_precision_plan(&kept).expect("writable");
         assert_eq!(store.precision_plan(&kept.inputs), Some(kept.clone()));
-        type Change = fn(&mut PrecisionInputs);
         let changes: [Change; 4] = [
             |inputs| inputs.model = Digest::of(b"other"),
             |inputs| inputs.precision = Precision::Bf16,

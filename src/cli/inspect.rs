@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Describe an ONNX file, a bundle, or an engine
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// An ONNX file, a bundle's folder or name, or an engine's folder
+    /// An ONNX file, a bundle's folder or name, an engine's folder, or a folder of engines
     #[arg(value_name = "FILE")]
     path: PathBuf,
     /// The precision to look for obstacles in
@@ -39,13 +39,28 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         context.printer().result(&description, onnx_text)?;
         return Ok(Exit::Done);
     }
-    if let Some(entry) = entry_at(&args.path, context)? {
-        let manifest = entry.manifest();
-        let plan = model::store(context).precision_plan_of(&manifest.inputs);
-        context
-            .printer()
-            .result(manifest, |_| engine::text(&entry, &[], plan.as_ref()))?;
-        return Ok(Exit::Done);
+    let store = model::store(context);
+    let plan_of = |entry: &Entry| store.precision_plan_of(&entry.manifest().inputs);
+    match entries_at(&args.path, context)?.as_slice() {
+        [] => {}
+        [entry] => {
+            let manifest = entry.manifest();
+            context.printer().result(manifest, |_| {
+                engine::text(entry, &[], plan_of(entry).as_ref())
+            })?;
+            return Ok(Exit::Done);
+        }
+        several => {
+            let manifests: Vec<_> = several.iter().map(Entry::manifest).collect();
+            context.printer().result(&manifests, |_| {
+                let texts: Vec<String> = several
+                    .iter()
+                    .map(|entry| engine::text(entry, &[], plan_of(entry).as_ref()))
+                    .collect();
+                texts.join("\n")
+            })?;
+            return Ok(Exit::Done);
+        }
     }
     if args.path.is_file() && !is_manifest(&args.path) {
         let what = format!(
@@ -61,22 +76,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The engine a path leads to: its folder, or a file inside.
-fn entry_at(path: &Path, context: &Context) -> Result<Option<Entry>, Failure> {
+/// The engines a path leads to: one by its folder or a file inside, several by a folder of the cache that holds them.
+fn entries_at(path: &Path, context: &Context) -> Result<Vec<Entry>, Failure> {
     let Ok(path) = path.canonicalize() else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
+    let in_cache = context
+        .places()
+        .engines
+        .canonicalize()
+        .is_ok_and(|cache| path.starts_with(cache));
+    if !in_cache {
+        return Ok(Vec::new());
+    }
     let entries = model::store(context).entries()?;
     let leads_to = |entry: &Entry| {
         entry
             .dir()
             .canonicalize()
-            .is_ok_and(|dir| path.starts_with(dir))
+            .is_ok_and(|dir| path.starts_with(&dir) || dir.starts_with(&path))
     };
     Ok(entries
         .into_iter()
         .filter_map(|listed| listed.entry.ok())
-        .find(leads_to))
+        .filter(leads_to)
+        .collect())
 }
 
 fn is_onnx(path: &Path) -> bool {

@@ -2,6 +2,7 @@
 
 mod build;
 mod calibrate;
+mod compare;
 mod completions;
 mod context;
 mod diagnose;
@@ -10,12 +11,17 @@ mod engines;
 mod export;
 mod failure;
 mod global;
+mod graph;
+mod inputs;
 mod inspect;
 mod listen;
 mod model;
+mod parity;
 mod printer;
+mod profiles;
 mod progress;
 mod rehearse;
+mod run;
 #[cfg(feature = "serve")]
 mod serve;
 mod setup;
@@ -75,6 +81,14 @@ enum Command {
     Export(export::Args),
     /// Check drivers, libraries, bundles and engines, and name every fix
     Diagnose(diagnose::Args),
+    /// List profiles, show one, or name the one for this machine
+    Profiles(profiles::Args),
+    /// Run one graph on given tensors
+    Run(Box<run::Args>),
+    /// Run one graph on several backends and compare what they give
+    Compare(Box<compare::Args>),
+    /// Replay recorded reference cases and judge every result
+    Parity(parity::Args),
     /// Describe an ONNX file, a bundle, or an engine
     Inspect(inspect::Args),
     /// Compile or verify one graph; started by `build`
@@ -159,6 +173,10 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "serve")]
         Command::Warmup(args) => warmup::run(args, context),
+        Command::Profiles(args) => profiles::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Compare(args) => compare::run(args, context),
+        Command::Parity(args) => parity::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Diagnose(args) => diagnose::run(args, context),
         Command::Export(args) => export::run(args, context),

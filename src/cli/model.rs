@@ -26,7 +26,14 @@ pub(super) const SPEAKING: [GraphId; 5] = [
 pub(super) struct LoadFlags {
     /// Force every graph to one backend and precision
     #[arg(long, value_name = "TIER")]
-    tier: Option<Tier>,
+    pub(super) tier: Option<Tier>,
+    #[command(flatten)]
+    pub(super) machine: MachineFlags,
+}
+
+/// Flags that say which shapes are planned for, and what of the machine is used.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct MachineFlags {
     /// Profile: a file, or a name
     #[arg(long, value_name = "FILE")]
     profile: Option<String>,
@@ -55,38 +62,57 @@ pub(super) fn deployment(
     flags: &LoadFlags,
     context: &Context,
 ) -> Result<Deployment, Failure> {
-    let LoadFlags {
-        tier,
-        profile: word,
-        threads,
-        device,
-    } = flags;
-    let profile = profile(
-        word.as_deref(),
-        tier.map(|tier| tier.backend),
-        None,
-        context,
-    )?;
-    let threads = threads
-        .map(usize::from)
-        .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
-        .unwrap_or(1);
+    let profile = flags.machine.profile(flags.tier, context)?;
+    deployment_by(&profile, bundle, graphs, flags, context)
+}
+
+/// Loads graphs of a bundle by a profile, else as the flags say.
+pub(super) fn deployment_by(
+    profile: &Profile,
+    bundle: &Bundle,
+    graphs: &[GraphId],
+    flags: &LoadFlags,
+    context: &Context,
+) -> Result<Deployment, Failure> {
+    let LoadFlags { tier, machine } = flags;
     let request = DeployRequest {
         bundle,
-        profile: &profile,
+        profile,
         backends: &backends(context),
         store: &store(context),
         graphs,
         tier: *tier,
-        options: &LoadOptions {
-            threads,
-            device: *device,
-        },
+        options: &machine.options(),
     };
     let mut digests = digests(context);
     let deployment = deploy(&request, &mut digests)?;
     keep_digests(&mut digests);
     Ok(deployment)
+}
+
+impl MachineFlags {
+    /// The profile, or the one for this machine and tier.
+    pub(super) fn profile(
+        &self,
+        tier: Option<Tier>,
+        context: &Context,
+    ) -> Result<Profile, Failure> {
+        let backend = tier.map(|tier| tier.backend);
+        profile(self.profile.as_deref(), backend, None, context)
+    }
+
+    /// How graphs are loaded.
+    pub(super) fn options(&self) -> LoadOptions {
+        let threads = self
+            .threads
+            .map(usize::from)
+            .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
+            .unwrap_or(1);
+        LoadOptions {
+            threads,
+            device: self.device,
+        }
+    }
 }
 
 /// The bundle a flag names, or the one that is used without a name.

@@ -6,8 +6,10 @@ use super::model;
 use super::values::positive;
 use crate::backend::Lane;
 use crate::bundle::Bundle;
-use crate::deploy::Deployment;
+use crate::deploy::{Deployment, Floor};
 use crate::frontend::text::TextFrontend;
+use crate::pipeline::PromptStage;
+use crate::profile::Profile;
 use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
 use crate::server::{Model, Server, Settings};
 use crate::setup::text_graphs;
@@ -26,6 +28,15 @@ pub(super) struct Args {
     bundle: Vec<PathBuf>,
     #[command(flatten)]
     load: model::LoadFlags,
+    /// Serve each graph by the best backend of its chain that loads here; so it is where nothing is said
+    #[arg(long, conflicts_with_all = ["tier", "fallback"])]
+    auto: bool,
+    /// As --auto, and go down a chain even where the profile would rather fail
+    #[arg(long, conflicts_with = "tier")]
+    fallback: bool,
+    /// Not ready below this tier, or this backend; ort-cuda where the profile is one for GPUs
+    #[arg(long, value_name = "TIER")]
+    min_tier: Option<Floor>,
     /// Address to listen at
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
@@ -80,9 +91,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         format!("{} speaks {}", listening.url, listening.models.join(", "))
     })?;
     let server = Server::new(models, Settings::default());
-    runtime
-        .block_on(server.serve(listener, stop))
-        .map_err(failed)?;
+    runtime.block_on(server.serve(listener, stop));
     Ok(Exit::Done)
 }
 
@@ -125,22 +134,66 @@ fn bundles(args: &Args, context: &Context) -> Result<Vec<Bundle>, Failure> {
 }
 
 fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Model, Failure> {
-    let deployment = model::deployment(bundle, &model::SPEAKING, &args.load, context)?;
-    let served = deployment.served.clone();
+    let profile = profile(args, context)?;
+    let floor = args.min_tier.or_else(|| default_floor(args, &profile));
+    let speaking = model::deployment_by(&profile, bundle, &model::SPEAKING, &args.load, context)?;
+    let hearing = hearing(bundle, args, context)?;
+    let served = [&speaking]
+        .into_iter()
+        .chain(&hearing)
+        .flat_map(|deployment| deployment.served.clone())
+        .collect();
     let limits = Limits {
         places: args.limit_concurrency.get(),
     };
     let name = bundle.manifest().name.clone();
-    let scheduler = Scheduler::start(&name, opener(lane, bundle.clone(), deployment), limits)
+    let opener = opener(lane, bundle.clone(), speaking, hearing);
+    let scheduler = Scheduler::start(&name, opener, limits)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     let frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
-    Ok(Model::new(bundle, frontend, served, scheduler)?)
+    let model = Model::new(bundle, frontend, served, scheduler)?.with_floor(floor);
+    if let Err(below) = model.check_floor() {
+        tracing::warn!(model = name, reason = %below, "the model is not ready: it is below its floor");
+    }
+    Ok(model)
 }
 
-fn opener(lane: u16, bundle: Bundle, deployment: Deployment) -> OpenSpeaker {
+fn profile(args: &Args, context: &Context) -> Result<Profile, Failure> {
+    let profile = args.load.machine.profile(args.load.tier, context)?;
+    Ok(if args.fallback {
+        profile.falling_back()
+    } else {
+        profile
+    })
+}
+
+/// A forced tier is its own floor: it is served or nothing is.
+fn default_floor(args: &Args, profile: &Profile) -> Option<Floor> {
+    match args.load.tier {
+        Some(_) => None,
+        None => Floor::of(profile),
+    }
+}
+
+/// The graphs that hear recordings, where the bundle has them; a forced tier is for those that speak.
+fn hearing(bundle: &Bundle, args: &Args, context: &Context) -> Result<Option<Deployment>, Failure> {
+    let graphs = PromptStage::GRAPHS;
+    if !graphs.iter().all(|graph| bundle.graph_file(*graph).is_ok()) {
+        return Ok(None);
+    }
+    model::deployment(bundle, &graphs, &args.load.without_tier(), context).map(Some)
+}
+
+fn opener(
+    lane: u16,
+    bundle: Bundle,
+    speaking: Deployment,
+    hearing: Option<Deployment>,
+) -> OpenSpeaker {
     Box::new(move || -> Result<Box<dyn Speaker>, SpeakerError> {
         let lane = Lane::new(lane, Placement::Host);
-        Ok(Box::new(LaneSpeaker::open(&bundle, &deployment, lane)?))
+        let speaker = LaneSpeaker::open(&bundle, &speaking, hearing.as_ref(), lane)?;
+        Ok(Box::new(speaker))
     })
 }
 

@@ -63,6 +63,22 @@ pub fn compare(got: TensorView<'_>, want: TensorView<'_>) -> Result<Metrics, Com
     Ok(sums.finish())
 }
 
+/// The smallest `atol` with which `|got - want| ≤ atol + rtol · |want|` holds for all finite elements.
+///
+/// # Errors
+/// As [`compare`], which is to be asked first: shapes are taken as equal here.
+pub(super) fn atol_needed(
+    got: TensorView<'_>,
+    want: TensorView<'_>,
+    rtol: f64,
+) -> Result<f64, CompareError> {
+    let pairs = values(got)?.zip(values(want)?);
+    let finite = pairs.filter(|(got, want)| got.is_finite() && want.is_finite());
+    Ok(finite.fold(0.0, |most: f64, (got, want)| {
+        most.max((got - want).abs() - rtol * want.abs())
+    }))
+}
+
 impl Metrics {
     /// Judges the difference.
     ///
@@ -171,7 +187,9 @@ impl Sums {
     }
 }
 
-fn values(tensor: TensorView<'_>) -> Result<Box<dyn Iterator<Item = f64> + '_>, ViewError> {
+pub(super) fn values(
+    tensor: TensorView<'_>,
+) -> Result<Box<dyn Iterator<Item = f64> + '_>, ViewError> {
     Ok(match tensor.dtype() {
         DType::F32 => Box::new(tensor.elements::<f32>()?.iter().map(|&v| f64::from(v))),
         DType::F16 => Box::new(tensor.elements::<f16>()?.iter().map(|&v| f64::from(v))),

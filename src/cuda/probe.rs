@@ -43,6 +43,14 @@ pub enum NoCuda {
     /// The driver is there and sees no device.
     #[error("the NVIDIA driver reports no device")]
     NoDevice,
+    /// There are fewer devices.
+    #[error("there is no device {ordinal}: the NVIDIA driver reports {found}")]
+    NoSuchDevice {
+        /// Asked for.
+        ordinal: u32,
+        /// How many there are.
+        found: usize,
+    },
     /// The driver failed.
     #[error("the NVIDIA driver failed: {0}")]
     Broken(String),

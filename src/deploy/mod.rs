@@ -3,9 +3,11 @@
 //! What was passed over on the way stays with the result, because a fallback nobody can see is a bug.
 
 mod error;
+mod floor;
 mod warmup;
 
 pub use error::DeployError;
+pub use floor::{BelowFloor, Floor, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
 use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
@@ -58,6 +60,8 @@ pub struct Served {
     pub backend: BackendId,
     /// In which precision.
     pub precision: Precision,
+    /// In which precision the tier or the profile wants it.
+    pub wanted: Precision,
     /// The file that was loaded.
     pub file: PathBuf,
     /// Whether it is an engine out of the cache, or the model as exported.
@@ -66,6 +70,24 @@ pub struct Served {
     pub passed_over: Vec<String>,
     /// What is not as the profile says.
     pub notes: Vec<String>,
+}
+
+impl Served {
+    /// Whether it is among the graphs that make speech; the others hear recordings, once per voice.
+    pub fn speaks(&self) -> bool {
+        !matches!(self.graph, GraphId::SpeechTokenizer | GraphId::Campplus)
+    }
+
+    /// Whether it is served at a tier; FP32 is any tier's where it is wanted.
+    pub fn is_at(&self, tier: Tier) -> bool {
+        let kept = self.precision == Precision::Fp32 && self.wanted == Precision::Fp32;
+        self.backend == tier.backend && (self.precision == tier.precision || kept)
+    }
+
+    /// Whether it is served as it was wanted.
+    pub fn is_fallback(&self) -> bool {
+        !self.passed_over.is_empty() || self.precision != self.wanted
+    }
 }
 
 /// Loads graphs, each on the first link of its chain that can.
@@ -176,6 +198,7 @@ fn load(
         } else {
             Precision::Fp32
         },
+        wanted: planned.wanted,
         file: engine.filter(|_| from_cache).unwrap_or(model),
         from_cache,
         passed_over,

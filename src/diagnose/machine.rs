@@ -60,11 +60,18 @@ pub(super) fn memory(profile: &Profile) -> Finding {
     }
 }
 
+/// Memory of the machine, in MiB, in use or not; `None` where the system does not tell.
+pub fn memory_mib() -> Option<u64> {
+    meminfo_mib("MemTotal:")
+}
+
 fn available_mib() -> Option<u64> {
+    meminfo_mib("MemAvailable:")
+}
+
+fn meminfo_mib(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024)
 }

@@ -7,6 +7,8 @@ mod bundles;
 mod engines;
 mod machine;
 
+pub use machine::memory_mib;
+
 use crate::backend::Backends;
 use crate::cache::EngineStore;
 use crate::config::Places;

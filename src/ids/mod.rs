@@ -3,6 +3,7 @@
 mod digest;
 mod fingerprint;
 mod named;
+pub mod operator;
 mod tier;
 
 pub use digest::{Digest, DigestHasher, ParseDigestError};

@@ -1,5 +1,6 @@
 //! Why an ONNX file cannot be used.
 
+use super::evaluate::EvaluateError;
 use super::graph::GraphFault;
 use super::proto::tensor_proto::DataType;
 use crate::hint::{Class, Hint};
@@ -101,6 +102,17 @@ pub enum OnnxError {
         to: &'static str,
         /// Every tensor with such a value.
         tensors: Vec<Saturation>,
+    },
+    /// A part of the graph that depends on one input alone could not be computed.
+    #[error("{}: what depends on `{input}` alone cannot be computed", file.display())]
+    Evaluate {
+        /// The file.
+        file: PathBuf,
+        /// The input.
+        input: String,
+        /// Why.
+        #[source]
+        source: EvaluateError,
     },
     /// A recipe names a value or node that the graph lacks, or one that cannot have the type.
     #[error("{}: `{name}` {problem}", file.display())]

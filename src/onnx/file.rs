@@ -52,6 +52,14 @@ impl ModelFile {
         Self::decode(name.into(), None, bytes)
     }
 
+    /// The same model after it was rewritten to `bytes`: what it kept of its external data lies where it lay.
+    ///
+    /// # Errors
+    /// As [`ModelFile::open`].
+    pub fn rewritten_to(&self, bytes: Bytes) -> Result<Self, OnnxError> {
+        Self::decode(self.path.clone(), self.folder.clone(), bytes)
+    }
+
     /// Where the model came from.
     pub fn path(&self) -> &Path {
         &self.path

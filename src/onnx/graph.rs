@@ -4,7 +4,7 @@ use super::error::OnnxError;
 use super::external::{ExternalData, is_external};
 use super::file::ModelFile;
 use super::index::Index;
-use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use super::walk;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone)]
 pub struct Graph {
     file: PathBuf,
+    folder: Option<PathBuf>,
     model: ModelProto,
     external: ExternalData,
 }
@@ -66,6 +67,7 @@ impl Graph {
     pub fn of(file: &ModelFile) -> Self {
         Self {
             file: file.path().to_owned(),
+            folder: file.folder().map(Into::into),
             model: file.model().clone(),
             external: file.external().clone(),
         }
@@ -74,6 +76,11 @@ impl Graph {
     /// The file it came from, for messages.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// The folder that paths of external data are relative to; `None` for a model from memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// The whole model.
@@ -95,6 +102,14 @@ impl Graph {
             .graph
             .as_mut()
             .expect("a model without a graph is not decoded")
+    }
+
+    /// Adds an operator set, where the model does not import its domain yet.
+    pub fn import(&mut self, set: OperatorSetIdProto) {
+        let sets = &mut self.model.opset_import;
+        if sets.iter().all(|one| one.domain() != set.domain()) {
+            sets.push(set);
+        }
     }
 
     /// The data files its tensors refer to.

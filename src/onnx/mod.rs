@@ -11,6 +11,7 @@ mod check;
 mod constants;
 mod data_type;
 mod error;
+mod evaluate;
 mod external;
 mod file;
 mod graph;
@@ -35,14 +36,15 @@ mod walk;
 pub use check::{Finding, Obstacle, check};
 pub use data_type::{dtype_from_onnx, onnx_from_dtype};
 pub use error::{OnnxError, Saturation, TensorFault};
+pub use evaluate::{EvaluateError, Evaluator, NoEvaluator};
 pub use external::ExternalData;
 pub use file::{MAX_MODEL_BYTES, ModelFile};
 pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
 pub use operators::only_moves;
 pub use passes::{
-    DeadCode, Half, HalfType, Islands, Observe, Pass, Recipe, RecipeStep, Report, Rewrite,
-    RewrittenOnnx, RoundingTwin, passes_for,
+    DeadCode, FusedSnake, Half, HalfType, Islands, Observe, Pass, Recipe, RecipeStep, Report,
+    Rewrite, RewrittenOnnx, RoundingTwin, Tabulate, passes_for,
 };
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

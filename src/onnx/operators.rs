@@ -67,6 +67,16 @@ const KEEP_TYPES: &[&str] = &[
     "RandomUniformLike", "Range", "STFT",
 ];
 
+/// Operators that give something else each time.
+const DRAWS: &[&str] = &[
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+];
+
 /// Operators that give elements of their inputs, unchanged.
 #[rustfmt::skip]
 const MOVERS: &[&str] = &[
@@ -139,6 +149,11 @@ pub(super) fn may_mix_types(node: &NodeProto) -> bool {
         )
 }
 
+/// Whether the node gives the same for the same inputs, as far as this room knows it.
+pub(super) fn is_repeatable(node: &NodeProto) -> bool {
+    is_standard(node) && !DRAWS.contains(&node.op_type())
+}
+
 /// Whether the node's outputs are its inputs' elements, unchanged.
 pub fn only_moves(node: &NodeProto) -> bool {
     is_standard(node) && MOVERS.contains(&node.op_type())
@@ -167,7 +182,14 @@ mod tests {
 
     #[test]
     fn tables_are_sorted_and_apart() {
-        for table in [FOLLOW_FIRST_INPUT, BOOLEAN, INT64, KEEP_TYPES, MOVERS] {
+        for table in [
+            FOLLOW_FIRST_INPUT,
+            BOOLEAN,
+            INT64,
+            KEEP_TYPES,
+            DRAWS,
+            MOVERS,
+        ] {
             assert!(table.is_sorted(), "{table:?}");
         }
         for operator in FOLLOW_FIRST_INPUT {

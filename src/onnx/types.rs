@@ -4,7 +4,7 @@ use super::graph::{Graph, GraphFault, node_label};
 use super::operators::{self, OutputType};
 use super::proto::tensor_proto::DataType;
 use super::proto::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, type_proto,
 };
 use std::collections::HashMap;
 
@@ -155,6 +155,22 @@ pub(super) fn element_type(value: &ValueInfoProto) -> Option<DataType> {
     match value.r#type.as_ref()?.value.as_ref()? {
         type_proto::Value::TensorType(tensor) => known(tensor.elem_type?),
         _ => None,
+    }
+}
+
+/// A record of a value whose shape is not known.
+pub(super) fn value_info(name: &str, element: DataType) -> ValueInfoProto {
+    let tensor = type_proto::Tensor {
+        elem_type: Some(element as i32),
+        shape: None,
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            denotation: None,
+            value: Some(type_proto::Value::TensorType(tensor)),
+        }),
+        ..ValueInfoProto::default()
     }
 }
 

@@ -39,6 +39,6 @@ pub use sampling::{NotFinite, Sampler};
 pub use schedule::{Piece, Schedule};
 pub use silence::Silence;
 pub use speech::Speech;
-pub use synth::{Graphs, LoadedGraph, NEEDED, Synthesizer};
+pub use synth::{Graphs, LoadedGraph, NEEDED, Synthesizer, check_family};
 pub use times::{StageTime, StageTimes};
 pub use utterance::{Demand, End, Utterance};

@@ -68,6 +68,17 @@ pub const NEEDED: [GraphId; 5] = [
 /// Noise and tokens draw from different sequences of the same seed.
 const NOISE_STREAM: u64 = 0x6E6F_6973_6500_0000;
 
+/// Whether there are stages for a family.
+///
+/// # Errors
+/// [`OpenError::Family`] where there are none.
+pub fn check_family(family: Family) -> Result<(), OpenError> {
+    match family {
+        Family::CosyVoice2 => Ok(()),
+        Family::CosyVoice | Family::CosyVoice3 => Err(OpenError::Family(family)),
+    }
+}
+
 impl Synthesizer {
     /// Opens every stage of a bundle.
     ///
@@ -76,9 +87,7 @@ impl Synthesizer {
     /// open.
     pub fn open(bundle: &Bundle, graphs: &Graphs, lane: &Lane) -> Result<Self, OpenError> {
         let manifest = bundle.manifest().clone();
-        if manifest.family != Family::CosyVoice2 {
-            return Err(OpenError::Family(manifest.family));
-        }
+        check_family(manifest.family)?;
         let tables = Arc::new(bundle.tables()?);
         let [llm, encoder, estimator, pitch, decode] = {
             let mut loaded = Vec::with_capacity(NEEDED.len());

@@ -1,7 +1,7 @@
 //! One profile file.
 
 use super::checked::checked;
-use super::{Chain, Extent, ProfileError, ShapeSet};
+use super::{Chain, Extent, Fallback, ProfileError, ShapeSet};
 use crate::ids::{Axis, GraphId, Precision};
 use crate::yaml;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
@@ -95,6 +95,21 @@ impl Profile {
             .get(&graph)
             .and_then(|own| own.chain.as_ref())
             .unwrap_or(&self.chain)
+    }
+
+    /// The same profile, whose every chain may move on while loading.
+    #[must_use]
+    pub fn falling_back(mut self) -> Self {
+        let own = self
+            .graphs
+            .values_mut()
+            .filter_map(|graph| graph.chain.as_mut());
+        for chain in own.chain(std::iter::once(&mut self.chain)) {
+            if chain.fallback == Fallback::Never {
+                chain.fallback = Fallback::AtLoad;
+            }
+        }
+        self
     }
 
     /// Memory needed with every slot in use.

@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod fit;
 mod opt;
+mod recommend;
 mod shelf;
 
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub use error::ProfileError;
 pub use file::{GraphProfile, Memory, Profile, ProfileMemory};
 pub use fit::{AxisLimits, Lowered};
 pub use opt::{Extent, InputRange, OptProfile, ShapeSet};
+pub use recommend::{Fit, Machine, Misfit, recommended};
 pub use shelf::{Origin, Shelf, ShelvedProfile};

@@ -27,7 +27,7 @@ pub fn calibrate(rehearsal: &Rehearsal<'_>) -> Result<Ranges, QualifyError> {
             observed(rehearsal, graph, ranges)
         },
         || (rehearsal.say)("recording ranges"),
-        Arc::default(),
+        &Arc::default(),
     )?;
     let mut graphs = BTreeMap::new();
     for (graph, ranges) in recorded {

@@ -79,7 +79,7 @@ pub enum QualifyError {
         graph: GraphId,
         /// Which.
         #[source]
-        source: CompareError,
+        source: Box<CompareError>,
     },
 }
 

@@ -103,7 +103,10 @@ impl Candidate {
         graph: GraphId,
         precision: Precision,
     ) -> Result<Self, QualifyError> {
-        let model = ModelFile::open(&rehearsal.model(graph)?)?;
+        let steps = rehearsal.bundle.manifest().flow.steps;
+        let exported = ModelFile::open(&rehearsal.model(graph)?)?;
+        let evaluator = build::OnBackend(rehearsal.reference);
+        let model = build::prepared(graph, exported, steps, &evaluator)?;
         let digest = rehearsal.bundle.graph_file(graph)?.sha256;
         let empty = GraphRanges::new(digest);
         let ranges = ranges.of(graph, digest).unwrap_or(&empty);
@@ -234,7 +237,7 @@ fn listen(
                 }
             },
             || (rehearsal.say)("listening to it"),
-            recording.pitches(),
+            &recording.pitches(),
         );
         let spoken = match spoken {
             Err(QualifyError::Speech(SpeechError::NotFinite { graph }))

@@ -43,7 +43,7 @@ impl Recording {
                     reel.lock().unwrap_or_else(PoisonError::into_inner).1 = KEPT;
                 }
             },
-            Arc::default(),
+            &Arc::default(),
         )?;
         let runs = reels.into_iter().map(|(graph, reel)| {
             let mut reel = reel.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,7 @@ use crate::onnx::RewrittenOnnx;
 use crate::pipeline::{Graphs, LoadedGraph, NEEDED, SpeechRequest, Synthesizer};
 use crate::tensor::{Placement, Tensor, TensorView};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is spoken, by what, and until when.
@@ -70,9 +70,10 @@ impl Rehearsal<'_> {
         graph: GraphId,
         model: &RewrittenOnnx,
     ) -> Result<Arc<dyn CompiledGraph>, QualifyError> {
+        let file = self.model(graph)?;
         let artifact = Artifact::Memory {
             bytes: &model.bytes,
-            origin: &self.model(graph)?,
+            folder: file.parent().unwrap_or(Path::new(".")),
         };
         Ok(self.reference.load(artifact, self.options)?)
     }
@@ -83,7 +84,7 @@ impl Rehearsal<'_> {
         &self,
         mut load: impl FnMut(GraphId) -> Result<Arc<dyn CompiledGraph>, QualifyError>,
         mut begin: impl FnMut(),
-        pitches: Arc<[Tensor]>,
+        pitches: &Arc<[Tensor]>,
     ) -> Result<Vec<Spoken>, QualifyError> {
         if self.requests.is_empty() {
             return Err(QualifyError::Silent {
@@ -96,7 +97,7 @@ impl Rehearsal<'_> {
             let mut compiled = load(graph)?;
             if graph == GraphId::HiftF0 {
                 let heard = heard_by(compiled, None, mel_and_pitch(&heard));
-                compiled = Arc::new(Prompter::new(heard, Arc::clone(&pitches)));
+                compiled = Arc::new(Prompter::new(heard, Arc::clone(pitches)));
             }
             let backend = self.reference.id();
             graphs.insert(graph, LoadedGraph { backend, compiled });

@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub(super) struct Trial<'a> {
     pub(super) rehearsal: &'a Rehearsal<'a>,
     pub(super) graph: GraphId,
+    /// Prepared, so that it has the nodes that will be computed.
     pub(super) model: &'a ModelFile,
     pub(super) precision: Precision,
     pub(super) runs: &'a [Run],
@@ -93,7 +94,7 @@ impl Trial<'_> {
             nodes: islands.keys().cloned().collect::<BTreeSet<String>>(),
             ..onnx::Islands::default()
         };
-        build::twin(self.graph, self.model, self.precision, &islands, observed)
+        build::twin(self.model, self.precision, &islands, observed)
     }
 
     fn outputs(&self, session: &mut dyn Session, run: &Run) -> Result<Vec<Tensor>, QualifyError> {
@@ -124,7 +125,7 @@ impl Trial<'_> {
             let metrics = compare::compare(got.view(), want.view()).map_err(|source| {
                 QualifyError::Shapes {
                     graph: self.graph,
-                    source,
+                    source: Box::new(source),
                 }
             })?;
             let error = self.error(&metrics);

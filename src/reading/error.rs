@@ -98,10 +98,8 @@ impl ReadError {
     pub fn field(&self) -> &'static str {
         match self {
             Self::EmptyText | Self::Frontend(_) => "text",
-            Self::UnknownVoice { .. }
-            | Self::NoVoice(_)
-            | Self::NoPrompt { .. }
-            | Self::NoTranscript { .. } => "voice",
+            Self::UnknownVoice { .. } | Self::NoVoice(_) | Self::NoPrompt { .. } => "voice",
+            Self::NoTranscript { .. } => "transcript",
             Self::Mode { .. } | Self::NoText(_) => "mode",
             Self::NoInstruction(_) | Self::NeedlessInstruction(_) => "instruction",
         }

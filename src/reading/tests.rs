@@ -165,7 +165,7 @@ fn refusals_name_the_field_and_are_input_errors() {
                 wish.voice = given(None);
                 wish.mode = Some(Mode::ZeroShot);
             },
-            "voice",
+            "transcript",
             "no transcript",
         ),
         (

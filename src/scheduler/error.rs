@@ -1,6 +1,6 @@
 //! Why a request is not spoken.
 
-use super::speaker::SpeakerError;
+use super::speaker::{HearError, SpeakerError};
 use crate::hint::{Class, Hint};
 use crate::pipeline::SpeechError;
 use std::borrow::Cow;
@@ -34,6 +34,9 @@ pub enum JobError {
     /// The pipeline gave up.
     #[error(transparent)]
     Speech(Box<SpeechError>),
+    /// A recording did not become a voice.
+    #[error(transparent)]
+    Hear(Box<HearError>),
     /// The lane could not be opened, or not be made warm.
     #[error("the model cannot speak")]
     Lane(#[source] Arc<SpeakerError>),
@@ -51,6 +54,12 @@ pub enum JobError {
 impl From<SpeechError> for JobError {
     fn from(error: SpeechError) -> Self {
         Self::Speech(Box::new(error))
+    }
+}
+
+impl From<HearError> for JobError {
+    fn from(error: HearError) -> Self {
+        Self::Hear(Box::new(error))
     }
 }
 
@@ -77,6 +86,7 @@ impl Hint for JobError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Speech(error) => error.hint(),
+            Self::Hear(error) => error.hint(),
             Self::Lane(error) => error.hint(),
             Self::Panicked { .. } | Self::Stopped => None,
         }
@@ -85,6 +95,7 @@ impl Hint for JobError {
     fn class(&self) -> Class {
         match self {
             Self::Speech(error) => error.class(),
+            Self::Hear(error) => error.class(),
             _ => Class::Failed,
         }
     }

@@ -3,8 +3,9 @@
 use super::OpenSpeaker;
 use super::error::JobError;
 use super::queue::{Queue, Readiness, Work};
-use super::speaker::{Speaker, SpeakerError};
+use super::speaker::{Recording, Speaker, SpeakerError};
 use super::stream::{Chunk, Job};
+use crate::bundle::Voice;
 use crate::deploy::WarmRun;
 use crate::pipeline::SpeechError;
 use std::any::Any;
@@ -37,10 +38,9 @@ impl Lane {
             let start = Instant::now();
             match work {
                 Work::Speak(job) => self.speak(&job),
-                Work::WarmUp(answer) => {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(self.warm_up());
-                }
+                // Whoever asked may have gone.
+                Work::Hear(recording, answer) => drop(answer.send(self.hear(&recording))),
+                Work::WarmUp(answer) => drop(answer.send(self.warm_up())),
             }
             self.queue.done(start.elapsed());
         }
@@ -74,6 +74,10 @@ impl Lane {
             end: Some(speech.end),
             loops_broken: speech.loops_broken,
         })
+    }
+
+    fn hear(&mut self, recording: &Recording) -> Result<Voice, JobError> {
+        self.guarded(|speaker| speaker.hear(recording).map_err(JobError::from))
     }
 
     fn warm_up(&mut self) -> Result<Vec<WarmRun>, JobError> {

@@ -17,13 +17,14 @@ mod tests;
 
 pub use error::{JobError, Refused};
 pub use queue::{Limits, Load, Readiness};
-pub use speaker::{LaneSpeaker, Speaker, SpeakerError};
+pub use speaker::{HearError, LaneSpeaker, Recording, Speaker, SpeakerError};
 pub use stream::{Chunk, SpeechStream};
 
+use crate::bundle::Voice;
 use crate::deploy::WarmRun;
 use crate::pipeline::SpeechRequest;
 use lane::Lane;
-use queue::{Queue, Work};
+use queue::{Answer, Queue, Work};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -66,13 +67,25 @@ impl Scheduler {
         Ok(stream)
     }
 
+    /// Has the lane make a voice of a recording, between two requests.
+    ///
+    /// # Errors
+    /// [`TaskError::Refused`] as for a request, [`TaskError::Failed`] when the recording cannot be used.
+    pub async fn hear(&self, recording: Recording) -> Result<Voice, TaskError> {
+        self.done(|answer| Work::Hear(recording, answer)).await
+    }
+
     /// Has the lane run every graph at its opt shapes, between two requests.
     ///
     /// # Errors
-    /// [`Refused`] as for a request, [`JobError`] when a graph does not run.
-    pub async fn warm_up(&self) -> Result<Vec<WarmRun>, WarmUpError> {
+    /// [`TaskError::Refused`] as for a request, [`TaskError::Failed`] when a graph does not run.
+    pub async fn warm_up(&self) -> Result<Vec<WarmRun>, TaskError> {
+        self.done(Work::WarmUp).await
+    }
+
+    async fn done<T>(&self, work: impl FnOnce(Answer<T>) -> Work) -> Result<T, TaskError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.admit(Work::WarmUp(answer))?;
+        self.queue.admit(work(answer))?;
         Ok(answered.await.map_err(|_| JobError::Stopped)??)
     }
 
@@ -113,10 +126,10 @@ impl Drop for Scheduler {
     }
 }
 
-/// Why a warm-up on demand gave nothing.
+/// Why a lane did not do what it was asked for between two requests.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WarmUpError {
+pub enum TaskError {
     /// It was not admitted.
     #[error(transparent)]
     Refused(#[from] Refused),

@@ -1,8 +1,9 @@
 //! Who waits, who is next, and who finds no place.
 
 use super::error::{JobError, Refused};
-use super::speaker::SpeakerError;
+use super::speaker::{Recording, SpeakerError};
 use super::stream::Job;
+use crate::bundle::Voice;
 use crate::deploy::WarmRun;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,8 +43,12 @@ pub enum Readiness {
 #[derive(Debug)]
 pub(super) enum Work {
     Speak(Job),
-    WarmUp(oneshot::Sender<Result<Vec<WarmRun>, JobError>>),
+    Hear(Recording, Answer<Voice>),
+    WarmUp(Answer<Vec<WarmRun>>),
 }
+
+/// Where the outcome is waited for.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, JobError>>;
 
 /// Work in the order it came.
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct State {
     waiting: VecDeque<Work>,
+    /// Whether the work taken last was a recording.
+    heard_last: bool,
     running: usize,
     open: bool,
     readiness: Readiness,
@@ -74,6 +81,7 @@ impl Queue {
     pub(super) fn new(limits: Limits) -> Self {
         let state = State {
             waiting: VecDeque::with_capacity(limits.places),
+            heard_last: false,
             running: 0,
             open: true,
             readiness: Readiness::Opening,
@@ -113,7 +121,7 @@ impl Queue {
         let mut state = self.lock();
         loop {
             state.forget_withdrawn();
-            if let Some(work) = state.waiting.pop_front() {
+            if let Some(work) = state.next() {
                 state.running += 1;
                 return Some(work);
             }
@@ -170,9 +178,20 @@ impl Queue {
 }
 
 impl State {
+    /// The oldest request; a recording goes first, for whoever sent it has a text to be spoken after it. Never two recordings
+    /// in a row, so that texts are not held up.
+    fn next(&mut self) -> Option<Work> {
+        let is_next = |work: &Work| matches!(work, Work::Hear(..)) != self.heard_last;
+        let at = self.waiting.iter().position(is_next).unwrap_or(0);
+        let work = self.waiting.remove(at)?;
+        self.heard_last = matches!(work, Work::Hear(..));
+        Some(work)
+    }
+
     fn forget_withdrawn(&mut self) {
         self.waiting.retain(|work| match work {
             Work::Speak(job) => !job.is_withdrawn(),
+            Work::Hear(_, answer) => !answer.is_closed(),
             Work::WarmUp(answer) => !answer.is_closed(),
         });
     }

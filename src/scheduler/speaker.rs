@@ -1,10 +1,12 @@
 //! What a lane drives.
 
 use crate::backend::Lane;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Voice};
 use crate::deploy::{Deployment, WarmRun, Warmup, WarmupError};
-use crate::hint::Hint;
+use crate::frontend::audio::Clip;
+use crate::hint::{Class, Hint};
 use crate::pipeline::{OpenError, Speech, SpeechError, SpeechRequest, Synthesizer};
+use crate::reading::{ListenError, Listener};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -25,6 +27,35 @@ pub trait Speaker: fmt::Debug + Send {
         segment: &SpeechRequest,
         stop: &dyn Fn() -> bool,
     ) -> Result<Speech, SpeechError>;
+
+    /// Makes a voice of a recording.
+    ///
+    /// # Errors
+    /// [`HearError`]; the next recording can be heard all the same.
+    fn hear(&mut self, recording: &Recording) -> Result<Voice, HearError>;
+}
+
+/// A recording that is to become a voice.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The voice's name.
+    pub name: String,
+    /// What is heard.
+    pub clip: Clip,
+    /// What is said in it.
+    pub transcript: Option<String>,
+}
+
+/// Why a recording did not become a voice.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HearError {
+    /// The model cannot hear.
+    #[error("the model has no graphs that hear recordings")]
+    Deaf,
+    /// It cannot be used.
+    #[error(transparent)]
+    Recording(#[from] ListenError),
 }
 
 /// Why a lane has no speaker.
@@ -49,23 +80,28 @@ pub enum SpeakerError {
 #[derive(Debug)]
 pub struct LaneSpeaker {
     lane: Lane,
-    warmup: Warmup,
+    warmups: Vec<Warmup>,
     synthesizer: Synthesizer,
+    listener: Option<Listener>,
 }
 
 impl LaneSpeaker {
-    /// Opens every stage of a bundle.
+    /// Opens every stage of a bundle: those that speak, and those that hear recordings, where there are any.
     ///
     /// # Errors
     /// [`SpeakerError::Open`].
     pub fn open(
         bundle: &Bundle,
-        deployment: &Deployment,
+        speaking: &Deployment,
+        hearing: Option<&Deployment>,
         lane: Lane,
     ) -> Result<Self, SpeakerError> {
+        let listener = hearing.map(|hearing| Listener::open(bundle, &hearing.graphs, &lane));
+        let deployments = std::iter::once(speaking).chain(hearing);
         Ok(Self {
-            synthesizer: Synthesizer::open(bundle, &deployment.graphs, &lane)?,
-            warmup: deployment.warmup.clone(),
+            synthesizer: Synthesizer::open(bundle, &speaking.graphs, &lane)?,
+            listener: listener.transpose()?,
+            warmups: deployments.map(|one| one.warmup.clone()).collect(),
             lane,
         })
     }
@@ -73,17 +109,11 @@ impl LaneSpeaker {
 
 impl Speaker for LaneSpeaker {
     fn warm_up(&mut self) -> Result<Vec<WarmRun>, SpeakerError> {
-        let log = |run: &WarmRun| {
-            let WarmRun {
-                graph,
-                shapes,
-                first_ms,
-                steady_ms,
-                ..
-            } = run;
-            tracing::info!(%graph, shapes, first_ms, steady_ms, "warm");
-        };
-        Ok(self.warmup.run(&self.lane, log)?)
+        let mut runs = Vec::new();
+        for warmup in &self.warmups {
+            runs.extend(warmup.run(&self.lane, log)?);
+        }
+        Ok(runs)
     }
 
     fn speak(
@@ -93,6 +123,27 @@ impl Speaker for LaneSpeaker {
     ) -> Result<Speech, SpeechError> {
         self.synthesizer.speak_until(segment, stop)
     }
+
+    fn hear(&mut self, recording: &Recording) -> Result<Voice, HearError> {
+        let Recording {
+            name,
+            clip,
+            transcript,
+        } = recording;
+        let listener = self.listener.as_mut().ok_or(HearError::Deaf)?;
+        Ok(listener.voice(name, clip, transcript.as_deref())?)
+    }
+}
+
+fn log(run: &WarmRun) {
+    let WarmRun {
+        graph,
+        shapes,
+        first_ms,
+        steady_ms,
+        ..
+    } = run;
+    tracing::info!(%graph, shapes, first_ms, steady_ms, "warm");
 }
 
 impl Hint for SpeakerError {
@@ -101,6 +152,22 @@ impl Hint for SpeakerError {
             Self::Open(error) => error.hint(),
             Self::Warmup(error) => error.hint(),
             Self::Panicked { .. } => None,
+        }
+    }
+}
+
+impl Hint for HearError {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Deaf => Some("name a stored voice".into()),
+            Self::Recording(error) => error.hint(),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Deaf => Class::Unavailable,
+            Self::Recording(error) => error.class(),
         }
     }
 }

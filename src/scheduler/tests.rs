@@ -1,6 +1,8 @@
 use super::fake::{scheduler, speech};
+use super::queue::Work;
 use super::*;
 use crate::bundle::Voice;
+use crate::frontend::audio::Clip;
 use crate::ids::Mode;
 use crate::pipeline::SpeechError;
 use std::sync::mpsc;
@@ -21,6 +23,14 @@ fn segment(seed: u64) -> SpeechRequest {
         seed,
         max_tokens: None,
         speed: 1.0,
+    }
+}
+
+fn recording() -> Recording {
+    Recording {
+        name: "tone".to_owned(),
+        clip: Clip::new(vec![0.5; 8000], 16_000).expect("half a second"),
+        transcript: None,
     }
 }
 
@@ -203,6 +213,40 @@ fn a_lane_that_does_not_open_says_why() {
         Ok(stream) => all_of(stream).expect_err("no speaker").to_string(),
     };
     assert_eq!(refused, "the model cannot speak");
+}
+
+#[test]
+fn recordings_go_first_and_never_two_in_a_row() {
+    let queue = Queue::new(Limits { places: 9 });
+    let mut ends: Vec<Box<dyn std::any::Any>> = Vec::new();
+    for kind in "ssshhh".chars() {
+        let (work, end): (_, Box<dyn std::any::Any>) = if kind == 's' {
+            let (job, stream) = stream::pair(vec![segment(1)]);
+            (Work::Speak(job), Box::new(stream))
+        } else {
+            let (answer, answered) = oneshot::channel();
+            (Work::Hear(recording(), answer), Box::new(answered))
+        };
+        queue.admit(work).expect("a place");
+        ends.push(end);
+    }
+    let order = (0..6).map(|_| match queue.take().expect("work") {
+        Work::Hear(..) => 'h',
+        _ => 's',
+    });
+    assert_eq!(order.collect::<String>(), "hshshs");
+}
+
+#[test]
+fn a_recording_becomes_a_voice() {
+    let scheduler = scheduler(2, |segment, _| Ok(speech(segment)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let voice = runtime
+        .block_on(scheduler.hear(recording()))
+        .expect("heard");
+    assert_eq!((voice.name.as_str(), voice.prompt_token[0]), ("tone", 50));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::State;
 use super::error::OpenAiError;
 use super::metrics::Metrics;
+use super::model::Model;
 use crate::deploy::WarmRun;
-use crate::scheduler::Readiness;
 use axum::Json;
 use axum::extract;
 use axum::http::{StatusCode, header};
@@ -12,6 +12,9 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What `/readyz` says of a model that can speak.
+const READY: &str = "ready";
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn health() -> Json<Value> {
@@ -22,20 +25,15 @@ pub(super) async fn health() -> Json<Value> {
 pub(super) async fn ready(
     extract::State(state): extract::State<Arc<State>>,
 ) -> (StatusCode, Json<Value>) {
-    let mut all = true;
     let models: BTreeMap<&str, String> = state
         .models
         .iter()
         .map(|model| {
-            let said = match model.scheduler.readiness() {
-                Readiness::Ready => "ready".to_owned(),
-                Readiness::Opening => "warming up".to_owned(),
-                Readiness::Down(reason) => reason.to_string(),
-            };
-            all &= said == "ready";
+            let said = model.not_ready().unwrap_or_else(|| READY.to_owned());
             (model.name.as_str(), said)
         })
         .collect();
+    let all = models.values().all(|said| said == READY);
     let status = if all {
         StatusCode::OK
     } else {
@@ -57,13 +55,22 @@ pub(super) async fn warm_up(
 
 /// `GET /performance_info`: what runs each graph, what was passed over, and how many requests there are.
 pub(super) async fn performance(extract::State(state): extract::State<Arc<State>>) -> Json<Value> {
-    let models: Vec<Value> = state
-        .models
-        .iter()
-        .map(|model| json!({ "model": model.name, "load": model.scheduler.load(), "graphs": model.served }))
-        .collect();
+    let models: Vec<Value> = state.models.iter().map(of_model).collect();
     let uptime_s = state.started.elapsed().as_secs();
     Json(json!({ "version": env!("CARGO_PKG_VERSION"), "uptime_s": uptime_s, "models": models }))
+}
+
+fn of_model(model: &Model) -> Value {
+    let fallbacks = model.served.iter().filter(|one| one.is_fallback());
+    let fallbacks: Vec<&str> = fallbacks.map(|one| one.graph.as_str()).collect();
+    json!({
+        "model": model.name,
+        "not_ready": model.not_ready(),
+        "floor": model.floor.map(|floor| floor.to_string()),
+        "fallbacks": fallbacks,
+        "load": model.scheduler.load(),
+        "graphs": model.served,
+    })
 }
 
 /// `GET /metrics`.

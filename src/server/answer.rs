@@ -65,9 +65,11 @@ pub(super) async fn speak(
     segments: Vec<SpeechRequest>,
     answer: Answer,
 ) -> Result<Response, ApiError> {
+    model.check_floor()?;
     let input_tokens = segments.iter().map(|segment| segment.text_ids.len()).sum();
     let mut stream = model.scheduler.submit(segments)?;
     let first = stream.next().await?.ok_or(JobError::Stopped)?;
+    answer.metrics.begun(&model.name, answer.asked.elapsed());
     let account = Account {
         model: model.name.clone(),
         asked: answer.asked,
@@ -262,7 +264,9 @@ async fn encode(
 }
 
 /// Runs work that takes a processor for a while where it holds up no socket.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -2,27 +2,32 @@
 
 use super::State;
 use super::answer::{self, Answer, Delivery};
-use super::error::{ApiError, CosyVoiceError};
+use super::error::{ApiError, CosyVoiceError, RECORDING};
 use super::form::Form;
 use super::request::Asked;
+use super::{model, recording};
 use crate::frontend::encode::AudioFormat;
 use crate::frontend::text::{SplitRules, Splitting};
 use crate::ids::Mode;
-use crate::reading::Wish;
+use crate::reading::{Wish, WishedVoice};
 use axum::Json;
 use axum::extract::{self, Extension, Request};
-use axum::http::StatusCode;
 use axum::response::Response;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// What the API's fields are called where they differ.
-const NAMES: [(&str, &str); 3] = [
+const NAMES: [(&str, &str); 5] = [
     ("text", "tts_text"),
     ("voice", "spk_id"),
+    ("transcript", "prompt_text"),
     ("instruction", "instruct_text"),
+    (RECORDING, "prompt_wav"),
 ];
+
+/// What errors call the voice of an uploaded prompt.
+const PROMPT: &str = "prompt_wav";
 
 /// Sentences are cut beyond this, in characters or, without Chinese, in tokens.
 const LONGEST_SENTENCE: NonZeroUsize = NonZeroUsize::new(100).expect("positive");
@@ -54,6 +59,15 @@ pub(super) async fn cross_lingual(
     inference(Mode::CrossLingual, &state, *asked, request).await
 }
 
+/// `/inference_instruct`.
+pub(super) async fn instruct(
+    state: extract::State<Arc<State>>,
+    asked: Extension<Asked>,
+    request: Request,
+) -> Result<Response, CosyVoiceError> {
+    inference(Mode::Instruct, &state, *asked, request).await
+}
+
 /// `/inference_instruct2`.
 pub(super) async fn instruct2(
     state: extract::State<Arc<State>>,
@@ -81,42 +95,48 @@ async fn inference(
     asked: Asked,
     request: Request,
 ) -> Result<Response, CosyVoiceError> {
-    let form = Form::read(request).await?;
-    let model = state.models.first().ok_or_else(no_model)?;
-    if form.has_file("prompt_wav") {
-        return Err(no_prompts().into());
-    }
+    let mut form = Form::read(request, state).await?;
+    let model = model::named(&state.models, form.text("model"))?;
     let answer = Answer {
         format: format(&form)?,
         delivery: delivery(&form)?,
         asked: asked.at,
         metrics: Arc::clone(&state.metrics),
     };
-    let text = form
-        .text("tts_text")
-        .ok_or_else(|| ApiError::field("tts_text", "the field is missing"))?;
-    let wish = Wish {
-        text: state
-            .checked(text.to_owned())
-            .map_err(|error| error.renamed(&NAMES))?,
+    let prompt = form.file("prompt_wav").filter(|_| hears_prompt(mode));
+    let spoken: Result<Response, ApiError> = async {
+        let mut wish = wish(mode, state, &form)?;
+        if let Some(prompt) = prompt {
+            let voice = recording::voice(model, PROMPT, prompt, form.text("prompt_text")).await?;
+            wish.voice = WishedVoice::Given(Arc::new(voice));
+        }
+        let segments = model.reader.segments(&wish)?;
+        answer::speak(model, segments, answer).await
+    }
+    .await;
+    Ok(spoken.map_err(|error| error.renamed(&NAMES))?)
+}
+
+/// Whether a mode conditions on a prompt, and not on a stored speaker only.
+fn hears_prompt(mode: Mode) -> bool {
+    matches!(mode, Mode::ZeroShot | Mode::CrossLingual | Mode::Instruct2)
+}
+
+fn wish(mode: Mode, state: &State, form: &Form) -> Result<Wish, ApiError> {
+    let text = form.needed("tts_text")?.to_owned();
+    let instruction = form.text("instruct_text");
+    Ok(Wish {
         voice: form.text("spk_id").map(str::to_owned).into(),
         mode: Some(mode),
-        instruction: form
-            .text("instruct_text")
-            .filter(|_| mode == Mode::Instruct2)
+        instruction: instruction
+            .filter(|_| matches!(mode, Mode::Instruct | Mode::Instruct2))
             .map(str::to_owned),
         transcript: form.text("prompt_text").map(str::to_owned),
-        splitting: splitting(&form)?,
-        seed: parsed(&form, "seed")?.unwrap_or(0),
-        speed: parsed(&form, "speed")?.unwrap_or(1.0),
-        max_tokens: None,
-    };
-    let segments = model
-        .reader
-        .segments(&wish)
-        .map_err(|error| ApiError::from(error).renamed(&NAMES))?;
-    let spoken = answer::speak(model, segments, answer).await;
-    Ok(spoken.map_err(|error| error.renamed(&NAMES))?)
+        splitting: splitting(form)?,
+        seed: parsed(form, "seed")?.unwrap_or(0),
+        speed: parsed(form, "speed")?.unwrap_or(1.0),
+        ..Wish::new(state.checked(text)?)
+    })
 }
 
 /// `enable_smart_split` cuts sentences longer than `max_text_length`.
@@ -161,18 +181,4 @@ fn parsed<T: FromStr<Err: std::fmt::Display>>(
             .map_err(|error| ApiError::field(field, format!("`{word}`: {error}")))
     })
     .transpose()
-}
-
-fn no_model() -> ApiError {
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        "the server has no model",
-    )
-}
-
-fn no_prompts() -> ApiError {
-    let message =
-        "speaking with an uploaded prompt is not implemented; name a stored voice with spk_id";
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message).of_field("prompt_wav")
 }

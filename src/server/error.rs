@@ -1,10 +1,13 @@
 //! What a client hears when a request fails: one error, rendered as `OpenAI`'s API does, or as CosyVoice's.
 
+use crate::bundle::{BundleError, VoiceError};
+use crate::deploy::BelowFloor;
 use crate::frontend::FrontendError;
+use crate::frontend::audio::AudioError;
 use crate::hint::Hint;
 use crate::pipeline::SpeechError;
-use crate::reading::ReadError;
-use crate::scheduler::{JobError, Refused, WarmUpError};
+use crate::reading::{ListenError, ReadError};
+use crate::scheduler::{HearError, JobError, Refused, TaskError};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,6 +34,9 @@ pub(super) struct OpenAiError(pub(super) ApiError);
 #[derive(Debug)]
 pub(super) struct CosyVoiceError(pub(super) ApiError);
 
+/// What errors call the recording of a request.
+pub(super) const RECORDING: &str = "file";
+
 impl ApiError {
     pub(super) fn new(
         status: StatusCode,
@@ -48,7 +54,24 @@ impl ApiError {
 
     /// A field that cannot be used.
     pub(super) fn field(field: &'static str, message: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_value", message).of_field(field)
+        Self::invalid(message).of_field(field)
+    }
+
+    /// A body that cannot be used.
+    pub(super) fn invalid(message: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_value", message)
+    }
+
+    /// No room; a moment later there may be some.
+    pub(super) fn busy(message: impl std::fmt::Display) -> Self {
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_exceeded",
+                message,
+            )
+        }
     }
 
     #[must_use]
@@ -158,6 +181,12 @@ impl From<&FrontendError> for ApiError {
     }
 }
 
+impl From<BelowFloor> for ApiError {
+    fn from(error: BelowFloor) -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, "below_floor", &error)
+    }
+}
+
 impl From<Refused> for ApiError {
     fn from(error: Refused) -> Self {
         match &error {
@@ -174,6 +203,7 @@ impl From<JobError> for ApiError {
     fn from(error: JobError) -> Self {
         match &error {
             JobError::Speech(source) => source.as_ref().into(),
+            JobError::Hear(source) => source.as_ref().into(),
             JobError::Lane(_) | JobError::Stopped => {
                 Self::of(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error)
             }
@@ -187,11 +217,54 @@ impl From<JobError> for ApiError {
     }
 }
 
-impl From<WarmUpError> for ApiError {
-    fn from(error: WarmUpError) -> Self {
+impl From<TaskError> for ApiError {
+    fn from(error: TaskError) -> Self {
         match error {
-            WarmUpError::Refused(refused) => refused.into(),
-            WarmUpError::Failed(failed) => failed.into(),
+            TaskError::Refused(refused) => refused.into(),
+            TaskError::Failed(failed) => failed.into(),
+        }
+    }
+}
+
+impl From<&HearError> for ApiError {
+    fn from(error: &HearError) -> Self {
+        match error {
+            HearError::Recording(ListenError::Audio(audio)) => audio.into(),
+            HearError::Recording(ListenError::Speech(speech)) => speech.as_ref().into(),
+            HearError::Recording(ListenError::Voice(VoiceError::Name { .. })) => {
+                Self::field("name", error)
+            }
+            HearError::Recording(ListenError::NoTokens) | HearError::Deaf => {
+                Self::field(RECORDING, told(error))
+            }
+            _ => Self::of(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error),
+        }
+    }
+}
+
+impl From<&AudioError> for ApiError {
+    fn from(error: &AudioError) -> Self {
+        let status = match error {
+            AudioError::TooManyBytes { .. } | AudioError::TooLong { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::of(status, "invalid_audio", error).of_field(RECORDING)
+    }
+}
+
+impl From<&BundleError> for ApiError {
+    fn from(error: &BundleError) -> Self {
+        match error {
+            BundleError::VoiceExists { .. } => {
+                Self::new(StatusCode::CONFLICT, "voice_exists", error).of_field("name")
+            }
+            BundleError::NoVoice { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "voice_not_found", error).of_field("name")
+            }
+            BundleError::Voice { source, .. } => Self::field("name", source),
+            _ => Self::of(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error),
         }
     }
 }
@@ -216,7 +289,7 @@ impl From<&SpeechError> for ApiError {
 }
 
 /// An error with its causes and its hint, in one line.
-fn told<E: Hint>(error: &E) -> String {
+pub(super) fn told<E: Hint>(error: &E) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

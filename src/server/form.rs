@@ -1,12 +1,16 @@
 //! Form fields, wherever a client puts them.
 
+use super::State;
 use super::error::ApiError;
-use super::openai::unread;
+use super::incoming::{self, unread};
 use axum::RequestExt;
 use axum::body::Bytes;
-use axum::extract::{Multipart, Request};
-use axum::http::{StatusCode, header};
-use std::collections::{BTreeMap, BTreeSet};
+use axum::extract::multipart::{MultipartError, MultipartRejection};
+use axum::extract::{DefaultBodyLimit, Multipart, Request};
+use http_body::Body as _;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The fields of a request: from its query, and from its body, URL-encoded or multipart, whatever the method.
 ///
@@ -14,26 +18,32 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Form {
     texts: BTreeMap<String, String>,
-    files: BTreeSet<String>,
+    files: BTreeMap<String, Bytes>,
+    /// The room its files take up.
+    room: Option<OwnedSemaphorePermit>,
 }
 
+const FORMS: &str = "multipart/form-data or application/x-www-form-urlencoded";
+
 impl Form {
-    pub(super) async fn read(request: Request) -> Result<Self, ApiError> {
+    pub(super) async fn read(mut request: Request, state: &State) -> Result<Self, ApiError> {
+        let settings = &state.settings;
         let mut form = Self::default();
         form.add_encoded(request.uri().query().unwrap_or_default().as_bytes());
-        let content_type = request.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        if content_type.starts_with("multipart/form-data") {
-            form.add_parts(request).await?;
-        } else if content_type.starts_with("application/x-www-form-urlencoded") {
-            let body: Bytes = request
-                .extract()
-                .await
-                .map_err(|rejection| unread(&rejection))?;
-            form.add_encoded(&body);
+        match incoming::content_type(&request).as_str() {
+            "multipart/form-data" => {
+                form.room = Some(room(state)?);
+                DefaultBodyLimit::max(settings.upload_bytes).apply(&mut request);
+                let reading = form.add_parts(request, settings.upload_bytes);
+                incoming::in_time(reading, settings.patience.body).await?;
+            }
+            "application/x-www-form-urlencoded" => {
+                form.add_encoded(&incoming::body(request, settings).await?);
+            }
+            found if !found.is_empty() && !request.body().is_end_stream() => {
+                return Err(incoming::unsupported(found, FORMS));
+            }
+            _ => {}
         }
         Ok(form)
     }
@@ -43,9 +53,16 @@ impl Form {
         self.texts.get(field).map(String::as_str)
     }
 
-    /// Whether a file came under this name.
-    pub(super) fn has_file(&self, field: &str) -> bool {
-        self.files.contains(field)
+    /// The content of a field that must be there.
+    pub(super) fn needed(&self, field: &'static str) -> Result<&str, ApiError> {
+        self.text(field).ok_or_else(|| missing(field))
+    }
+
+    /// A file, with the room it takes up; an empty one is none.
+    pub(super) fn file(&mut self, field: &str) -> Option<Upload> {
+        let bytes = self.files.remove(field).filter(|bytes| !bytes.is_empty())?;
+        let room = self.room.take()?;
+        Some(Upload { bytes, room })
     }
 
     fn add_encoded(&mut self, encoded: &[u8]) {
@@ -53,33 +70,41 @@ impl Form {
             .extend(form_urlencoded::parse(encoded).into_owned());
     }
 
-    async fn add_parts(&mut self, request: Request) -> Result<(), ApiError> {
-        let mut parts: Multipart = request.extract().await.map_err(
-            |rejection: axum::extract::multipart::MultipartRejection| {
-                ApiError::new(rejection.status(), "unreadable_body", rejection.body_text())
-            },
-        )?;
-        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+    async fn add_parts(&mut self, request: Request, limit: usize) -> Result<(), ApiError> {
+        let parts: Result<Multipart, MultipartRejection> = request.extract().await;
+        let mut parts = parts.map_err(|error| unread(error.status(), error.body_text(), limit))?;
+        let broken = |error: MultipartError| unread(error.status(), error.body_text(), limit);
+        while let Some(part) = parts.next_field().await.map_err(broken)? {
             let Some(name) = part.name().map(str::to_owned) else {
                 continue;
             };
             if part.file_name().is_some() {
-                self.files.insert(name);
-                continue;
+                let bytes = part.bytes().await.map_err(broken)?;
+                self.files.insert(name, bytes);
+            } else {
+                let text = part.text().await.map_err(broken)?;
+                self.texts.insert(name, text);
             }
-            let text = part.text().await.map_err(|error| broken(&error))?;
-            self.texts.insert(name, text);
         }
         Ok(())
     }
 }
 
-fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
-    let status = error.status();
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "body_too_large"
-    } else {
-        "unreadable_body"
-    };
-    ApiError::new(status, code, error.body_text())
+/// A file that a client sent.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) bytes: Bytes,
+    /// Held for as long as the bytes are.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// Room for one upload; there is none when as many are in hand as may be.
+fn room(state: &State) -> Result<OwnedSemaphorePermit, ApiError> {
+    let room = Arc::clone(&state.uploads).try_acquire_owned();
+    room.map_err(|_| ApiError::busy("as many uploads as there may be are in hand"))
+}
+
+/// A field that must be there and is not.
+pub(super) fn missing(field: &'static str) -> ApiError {
+    ApiError::field(field, "the field is missing")
 }

@@ -6,30 +6,35 @@
 mod admin;
 mod answer;
 mod body;
+mod connections;
 mod cosyvoice;
 mod error;
 mod form;
+mod incoming;
 mod metrics;
 mod model;
 mod openai;
+mod recording;
 mod request;
+mod voices;
 
 #[cfg(test)]
 mod tests;
 
+pub use connections::Patience;
 pub use model::Model;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{any, get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use error::ApiError;
 use metrics::Metrics;
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// Models behind HTTP.
 #[derive(Debug, Clone)]
@@ -40,12 +45,16 @@ pub struct Server {
 /// What a server refuses, and how long it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Bytes of a request's body at most.
+    /// Bytes of a request's body at most, where it is no upload.
     pub body_bytes: usize,
+    /// Bytes of an upload at most.
+    pub upload_bytes: usize,
+    /// Uploads that are held in memory at once.
+    pub uploads: usize,
     /// Characters of a text at most.
     pub text_chars: usize,
-    /// How long requests in hand may take once the server is to stop.
-    pub drain: Duration,
+    /// How long it waits for its clients.
+    pub patience: Patience,
 }
 
 /// What every handler sees.
@@ -54,15 +63,18 @@ struct State {
     models: Vec<Model>,
     metrics: Arc<Metrics>,
     settings: Settings,
+    uploads: Arc<Semaphore>,
     started: Instant,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            body_bytes: 16 << 20,
+            body_bytes: 256 << 10,
+            upload_bytes: 16 << 20,
+            uploads: 16,
             text_chars: 4096,
-            drain: Duration::from_secs(30),
+            patience: Patience::default(),
         }
     }
 }
@@ -74,6 +86,7 @@ impl Server {
             models,
             metrics: Arc::new(Metrics::new()),
             settings,
+            uploads: Arc::new(Semaphore::new(settings.uploads)),
             started: Instant::now(),
         };
         Self {
@@ -87,8 +100,9 @@ impl Server {
         Router::new()
             .route("/v1/audio/speech", post(openai::speech))
             .route("/v1/models", get(openai::models))
-            .route("/v1/audio/voices", get(openai::voices))
-            .route("/v1/{*rest}", any(openai::unknown))
+            .route("/v1/models/{model}", get(openai::model))
+            .route("/v1/audio/voices", get(voices::list).post(voices::add))
+            .route("/v1/audio/voices/{name}", delete(voices::remove))
             .route("/inference_sft", get(cosyvoice::sft).post(cosyvoice::sft))
             .route(
                 "/inference_zero_shot",
@@ -97,6 +111,10 @@ impl Server {
             .route(
                 "/inference_cross_lingual",
                 get(cosyvoice::cross_lingual).post(cosyvoice::cross_lingual),
+            )
+            .route(
+                "/inference_instruct",
+                get(cosyvoice::instruct).post(cosyvoice::instruct),
             )
             .route(
                 "/inference_instruct2",
@@ -108,6 +126,8 @@ impl Server {
             .route("/healthz", get(admin::health))
             .route("/readyz", get(admin::ready))
             .route("/metrics", get(admin::metrics))
+            .fallback(request::no_such_path)
+            .method_not_allowed_fallback(request::no_such_method)
             .layer(DefaultBodyLimit::max(state.settings.body_bytes))
             .layer(middleware::from_fn_with_state(
                 Arc::clone(state),
@@ -117,38 +137,15 @@ impl Server {
     }
 
     /// Serves until `stop`; then takes no new connection, and lets the requests in hand end.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let state = Arc::clone(&self.state);
-        let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let closing = async move {
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let closing = async {
             stop.await;
-            for model in &state.models {
+            for model in &self.state.models {
                 model.scheduler.close();
             }
-            // Nobody listens once the listener has failed.
-            let _ = stopping.send(());
         };
-        let drain = self.state.settings.drain;
-        let late = async {
-            if stopped.await.is_err() {
-                return std::future::pending().await;
-            }
-            tokio::time::sleep(drain).await;
-        };
-        tokio::select! {
-            served = axum::serve(listener, self.router()).with_graceful_shutdown(closing) => served,
-            () = late => {
-                tracing::warn!(drain_s = drain.as_secs(), "requests in hand are given up");
-                Ok(())
-            }
-        }
+        let patience = self.state.settings.patience;
+        connections::serve(listener, self.router(), patience, closing).await;
     }
 }
 

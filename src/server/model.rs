@@ -1,11 +1,13 @@
 //! The models a server has.
 
+use super::error::{ApiError, told};
 use crate::bundle::Bundle;
-use crate::deploy::Served;
+use crate::deploy::{BelowFloor, Floor, Served};
 use crate::frontend::text::TextFrontend;
 use crate::ids::Tier;
 use crate::reading::{Reader, ReaderError};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Readiness, Scheduler};
+use axum::http::StatusCode;
 use std::collections::BTreeSet;
 
 /// What clients call the first model.
@@ -15,9 +17,11 @@ pub(super) const DEFAULT: &str = "default";
 #[derive(Debug)]
 pub struct Model {
     pub(super) name: String,
+    pub(super) bundle: Bundle,
     pub(super) reader: Reader,
     pub(super) scheduler: Scheduler,
     pub(super) served: Vec<Served>,
+    pub(super) floor: Option<Floor>,
 }
 
 impl Model {
@@ -33,33 +37,64 @@ impl Model {
     ) -> Result<Self, ReaderError> {
         Ok(Self {
             name: bundle.manifest().name.clone(),
+            bundle: bundle.clone(),
             reader: Reader::open(bundle, frontend)?,
             scheduler,
             served,
+            floor: None,
         })
     }
 
-    /// What runs the graphs, each backend once.
+    /// The same model, not ready unless it is served at `floor` or above it.
+    #[must_use]
+    pub fn with_floor(mut self, floor: Option<Floor>) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// Whether it is served at its floor or above it.
+    ///
+    /// # Errors
+    /// [`BelowFloor`] where it is not.
+    pub fn check_floor(&self) -> Result<(), BelowFloor> {
+        self.floor.map_or(Ok(()), |floor| floor.check(&self.served))
+    }
+
+    /// Why it is not ready; `None` where it is.
+    pub(super) fn not_ready(&self) -> Option<String> {
+        if let Err(below) = self.check_floor() {
+            return Some(told(&below));
+        }
+        match self.scheduler.readiness() {
+            Readiness::Ready => None,
+            Readiness::Opening => Some("warming up".to_owned()),
+            Readiness::Down(reason) => Some(told(reason.as_ref())),
+        }
+    }
+
+    /// What runs the graphs that speak, each backend once.
     pub(super) fn backends(&self) -> String {
-        let names: BTreeSet<&str> = self.served.iter().map(|one| one.backend.as_str()).collect();
+        let speaking = self.served.iter().filter(|one| one.speaks());
+        let names: BTreeSet<&str> = speaking.map(|one| one.backend.as_str()).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     }
 
     /// Whether every graph is served at this tier.
     pub(super) fn is_at(&self, tier: Tier) -> bool {
-        self.served
-            .iter()
-            .all(|one| one.backend == tier.backend && one.precision == tier.precision)
+        let mut speaking = self.served.iter().filter(|one| one.speaks());
+        speaking.all(|one| one.is_at(tier))
     }
 }
 
 /// The model of this name among several; no name and `default` mean the first.
-pub(super) fn find<'a>(models: &'a [Model], name: Option<&str>) -> Option<&'a Model> {
-    match name {
-        None => models.first(),
-        Some(name) => models
-            .iter()
-            .find(|model| model.name == name)
-            .or_else(|| models.first().filter(|_| name == DEFAULT)),
-    }
+pub(super) fn named<'a>(models: &'a [Model], name: Option<&str>) -> Result<&'a Model, ApiError> {
+    let name = name.unwrap_or(DEFAULT);
+    let first = models.first().filter(|_| name == DEFAULT);
+    let known = models.iter().find(|model| model.name == name);
+    known.or(first).ok_or_else(|| {
+        let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        let known = known.join(", ");
+        let message = format!("there is no model `{name}`; there are: {known}, {DEFAULT}");
+        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).of_field("model")
+    })
 }

@@ -3,16 +3,16 @@
 use super::State;
 use super::answer::{self, Answer, Delivery};
 use super::error::{ApiError, OpenAiError};
-use super::model::{self, DEFAULT, Model};
+use super::form;
+use super::incoming;
+use super::model::{self, Model};
 use super::request::Asked;
 use crate::frontend::encode::AudioFormat;
 use crate::ids::{Mode, Tier};
 use crate::reading::Wish;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{self, Extension};
-use axum::http::StatusCode;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{self, Extension, Path, Request};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,7 +50,11 @@ enum StreamFormat {
 }
 
 /// What the API's fields are called where they differ.
-const NAMES: [(&str, &str); 2] = [("text", "input"), ("instruction", "instructions")];
+const NAMES: [(&str, &str); 3] = [
+    ("text", "input"),
+    ("transcript", "voice"),
+    ("instruction", "instructions"),
+];
 /// The format where none is asked for.
 const USUAL_FORMAT: &str = "mp3";
 
@@ -58,9 +62,9 @@ const USUAL_FORMAT: &str = "mp3";
 pub(super) async fn speech(
     extract::State(state): extract::State<Arc<State>>,
     Extension(asked): Extension<Asked>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, OpenAiError> {
-    let body = parse(&body.map_err(|rejection| unread(&rejection))?)?;
+    let body = json_body(&state, request).await?;
     let model = chosen(&state, &body)?;
     let answer = Answer {
         format: format(body.response_format.as_deref())?,
@@ -79,44 +83,37 @@ pub(super) async fn speech(
 
 /// `GET /v1/models`.
 pub(super) async fn models(extract::State(state): extract::State<Arc<State>>) -> Json<Value> {
-    let models: Vec<Value> = state
-        .models
-        .iter()
-        .map(|model| json!({ "id": model.name, "object": "model", "created": 0, "owned_by": "cvtrt" }))
-        .collect();
+    let models: Vec<Value> = state.models.iter().map(described).collect();
     Json(json!({ "object": "list", "data": models }))
 }
 
-/// `GET /v1/audio/voices`.
-pub(super) async fn voices(extract::State(state): extract::State<Arc<State>>) -> Json<Value> {
-    let voices: Vec<Value> = state
-        .models
-        .iter()
-        .flat_map(|model| {
-            model
-                .reader
-                .voice_names()
-                .into_iter()
-                .map(|name| json!({ "id": name, "name": name, "model": model.name }))
-        })
-        .collect();
-    Json(json!({ "object": "list", "data": voices }))
+/// `GET /v1/models/{model}`.
+pub(super) async fn model(
+    extract::State(state): extract::State<Arc<State>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, OpenAiError> {
+    let Path(name) = name.map_err(|rejection| ApiError::field("model", rejection.body_text()))?;
+    let model = model::named(&state.models, Some(&name))?;
+    Ok(Json(described(model)))
 }
 
-/// Anything else below `/v1`.
-pub(super) async fn unknown() -> OpenAiError {
-    OpenAiError(ApiError::new(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "there is no such endpoint",
-    ))
+fn described(model: &Model) -> Value {
+    json!({ "id": model.name, "object": "model", "created": 0, "owned_by": "cvtrt" })
+}
+
+async fn json_body(state: &State, request: Request) -> Result<SpeechBody, ApiError> {
+    let found = incoming::content_type(&request);
+    if !(found.is_empty() || found == "application/json" || found.ends_with("+json")) {
+        return Err(incoming::unsupported(&found, "application/json"));
+    }
+    parse(&incoming::body(request, &state.settings).await?)
 }
 
 fn parse(body: &[u8]) -> Result<SpeechBody, ApiError> {
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let refused = ApiError::new(StatusCode::BAD_REQUEST, "invalid_value", error.inner());
+        let refused = ApiError::invalid(error.inner());
         match FIELDS
             .iter()
             .find(|field| path.split('.').next() == Some(field))
@@ -141,31 +138,8 @@ const FIELDS: [&str; 11] = [
     "tier",
 ];
 
-/// A body that did not arrive.
-pub(super) fn unread(rejection: &BytesRejection) -> ApiError {
-    let status = rejection.status();
-    let code = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        "body_too_large"
-    } else {
-        "unreadable_body"
-    };
-    ApiError::new(status, code, rejection.body_text())
-}
-
 fn chosen<'a>(state: &'a State, body: &SpeechBody) -> Result<&'a Model, ApiError> {
-    let model = model::find(&state.models, body.model.as_deref()).ok_or_else(|| {
-        let known: Vec<&str> = state
-            .models
-            .iter()
-            .map(|model| model.name.as_str())
-            .collect();
-        let name = body.model.as_deref().unwrap_or(DEFAULT);
-        let message = format!(
-            "there is no model `{name}`; there are: {}, {DEFAULT}",
-            known.join(", ")
-        );
-        ApiError::new(StatusCode::NOT_FOUND, "model_not_found", message).of_field("model")
-    })?;
+    let model = model::named(&state.models, body.model.as_deref())?;
     let Some(tier) = &body.tier else {
         return Ok(model);
     };
@@ -206,9 +180,7 @@ impl SpeechBody {
     }
 
     fn wish(self, state: &State) -> Result<Wish, ApiError> {
-        let text = self
-            .input
-            .ok_or_else(|| ApiError::field("input", "the field is missing"))?;
+        let text = self.input.ok_or_else(|| form::missing("input"))?;
         let name = self.voice.map(|voice| match voice {
             VoiceName::Name(name) | VoiceName::Object { id: name } => name,
         });

@@ -1,8 +1,9 @@
 //! What every request gets: an id, a span, a place in the metrics.
 
 use super::State;
+use super::error::{ApiError, OpenAiError};
 use axum::extract::{self, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(super) struct Asked {
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own id is kept up to this length.
 const MAX_ID_BYTES: usize = 128;
+/// Characters of a path that a message repeats.
+const MAX_PATH_CHARS: usize = 128;
 
 /// Runs a request in a span of its own, counts its answer, and puts its id on it.
 pub(super) async fn attend(
@@ -41,6 +44,24 @@ pub(super) async fn attend(
     span.in_scope(|| tracing::info!(status, elapsed_ms = at.elapsed().as_millis(), "answered"));
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// What is asked of a path that is none.
+pub(super) async fn no_such_path(request: Request) -> OpenAiError {
+    let message = format!("there is no `{}`", path_of(&request));
+    OpenAiError(ApiError::new(StatusCode::NOT_FOUND, "not_found", message))
+}
+
+/// A path asked in a way it does not answer; the head of the answer names those it does.
+pub(super) async fn no_such_method(request: Request) -> OpenAiError {
+    let message = format!("`{}` takes no {}", path_of(&request), request.method());
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    OpenAiError(ApiError::new(status, "method_not_allowed", message))
+}
+
+/// As much of the path as a message needs.
+fn path_of(request: &Request) -> String {
+    request.uri().path().chars().take(MAX_PATH_CHARS).collect()
 }
 
 fn id_of(request: &Request) -> HeaderValue {

@@ -1,10 +1,8 @@
-//! What tests share: libraries that may be missing, recorded references, small graphs.
+//! What tests share: libraries that may be missing, recorded data, small graphs.
 
-mod golden;
 mod runtime;
 mod skip;
 
-pub use golden::{GoldenError, read_npz};
 pub use runtime::{backend_or_skip, runtime_dir, test_backends};
 pub use skip::skip;
 

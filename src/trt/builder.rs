@@ -2,7 +2,7 @@
 
 use super::handle::{BuilderHandle, PlanBytes, RawRange, ShimError, Status};
 use super::library::TrtLibrary;
-use super::log::{Kept, LogLine, Severity};
+use super::log::{Kept, LogLine};
 use super::network::{NetworkSummary, TensorInfo};
 use super::plan_header::{PlanHeader, PlanHeaderError};
 use super::request::{BuildProgress, BuildRequest, TimingCache};
@@ -139,6 +139,9 @@ impl TrtLibrary {
         request: &BuildRequest<'_>,
         progress: &dyn BuildProgress,
     ) -> Result<BuiltPlan, BuildError> {
+        if let Some(reason) = self.cannot_build() {
+            return Err(BuildError::Unsupported(reason.to_string()));
+        }
         if request.onnx.is_empty() {
             return Err(BuildError::EmptyModel);
         }
@@ -171,6 +174,9 @@ impl TrtLibrary {
             });
         }
         let network = builder.network()?;
+        if !self.version().types_bind_the_builder() && !request.fp32_nodes.is_empty() {
+            builder.keep_fp32(&c_strings(request.fp32_nodes)?)?;
+        }
         for profile in request.profiles {
             builder.add_profile(&checked_ranges(profile, &network.inputs)?)?;
         }
@@ -218,19 +224,13 @@ impl BuildFailure {
             Status::Cancelled => BuildError::Cancelled,
             Status::Unsupported => BuildError::Unsupported(error.message),
             Status::OutOfMemory => BuildError::OutOfMemory { log },
-            _ if log.iter().any(tells_out_of_memory) => BuildError::OutOfMemory { log },
+            _ if log.iter().any(LogLine::tells_out_of_memory) => BuildError::OutOfMemory { log },
             _ => BuildError::Failed {
                 message: error.message,
                 log,
             },
         }
     }
-}
-
-/// The library returns no reason, so its words have to do: `ErrorCode::kFAILED_ALLOCATION` prints as `OutOfMemory`.
-fn tells_out_of_memory(line: &LogLine) -> bool {
-    line.severity <= Severity::Error
-        && (line.text.contains("OutOfMemory") || line.text.contains("out of memory"))
 }
 
 /// Every range of a profile, checked against the parsed inputs: the library's own complaint names neither.
@@ -292,6 +292,10 @@ fn c_path(path: &Path) -> Result<CString, BuildError> {
         .map_err(|_| BuildError::NulByte(path.display().to_string()))
 }
 
+fn c_strings(texts: &[String]) -> Result<Vec<CString>, BuildError> {
+    texts.iter().map(|text| c_string(text)).collect()
+}
+
 fn c_string(text: &str) -> Result<CString, BuildError> {
     CString::new(text).map_err(|_| BuildError::NulByte(text.to_owned()))
 }
@@ -308,10 +312,7 @@ fn without_repetition(lines: Vec<String>) -> Vec<String> {
 
 /// The last errors of a log, for a message.
 fn last_words(log: &[LogLine]) -> String {
-    let last = log
-        .iter()
-        .rev()
-        .find(|line| line.severity <= Severity::Error);
+    let last = LogLine::last_error(log);
     last.map_or_else(String::new, |line| format!(": {line}"))
 }
 

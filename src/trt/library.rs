@@ -1,6 +1,8 @@
 //! Loaded libraries: found once, checked before anything in them is called, kept for the life of the process.
 
-use super::handle::{DynamicLibrary, EntryPoint, EntryPoints, LibraryHandle};
+use super::handle::{
+    BuildEntryPoints, DynamicLibrary, EntryPoint, EntryPoints, LibraryHandle, load_plugin_stub,
+};
 use super::search::{Candidate, LibraryFiles, Refusal, SearchPath};
 use super::version::{Flavour, LibraryVersion};
 use crate::elf;
@@ -10,7 +12,7 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// A TensorRT or TensorRT-RTX library with its ONNX parser, ready to build.
+/// A TensorRT or TensorRT-RTX library, with its ONNX parser where it builds.
 #[derive(Debug)]
 pub struct TrtLibrary {
     pub(super) handle: LibraryHandle,
@@ -18,7 +20,7 @@ pub struct TrtLibrary {
     pub(super) building: Mutex<()>,
     version: LibraryVersion,
     path: PathBuf,
-    passed_over: Vec<Candidate>,
+    cannot_build: Option<Refusal>,
 }
 
 /// No library of the wanted product can be used.
@@ -35,36 +37,54 @@ pub struct NoLibrary {
 static LOADED: Mutex<Vec<&'static TrtLibrary>> = Mutex::new(Vec::new());
 
 impl TrtLibrary {
-    /// Finds, checks and loads a library. Cheap when it is already loaded. Needs no device and makes no CUDA call.
+    /// Finds, checks and loads a library: the first that builds, else the first that at least runs engines. Cheap when
+    /// it is already loaded. Needs no device and makes no CUDA call.
     ///
     /// # Errors
     /// [`NoLibrary`] with a reason for every place looked at.
     pub fn load(flavour: Flavour, search: &SearchPath) -> Result<&'static Self, NoLibrary> {
-        // A panic while loading leaves the list as it was.
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut candidates = Vec::new();
-        for files in search.files(flavour) {
-            let path = std::fs::canonicalize(&files.infer).unwrap_or(files.infer.clone());
-            if let Some(library) = loaded.iter().find(|library| library.path == path) {
-                return Ok(library);
-            }
-            match Self::open(flavour, &files, path) {
-                Ok(mut library) => {
-                    library.passed_over = candidates;
-                    let library: &'static Self = Box::leak(Box::new(library));
-                    loaded.push(library);
-                    tracing::info!(path = %library.path.display(), version = %library.version, "loaded");
-                    return Ok(library);
+        let mut refused = Vec::new();
+        let mut only_runs = None;
+        for (path, found) in Self::look(flavour, search) {
+            match found {
+                Ok(library) if library.cannot_build.is_none() => return Ok(library),
+                Ok(library) => {
+                    only_runs.get_or_insert(library);
                 }
-                Err(refusal) => candidates.push(Candidate {
-                    path: files.infer,
-                    refusal,
-                }),
+                Err(refusal) => refused.push(Candidate { path, refusal }),
             }
         }
-        Err(NoLibrary {
+        only_runs.ok_or(NoLibrary {
             flavour,
-            candidates,
+            candidates: refused,
+        })
+    }
+
+    /// Every library there is with what can be said for or against it, best first. Loads them all.
+    pub fn survey(
+        flavour: Flavour,
+        search: &SearchPath,
+    ) -> Vec<(PathBuf, Result<&'static Self, Refusal>)> {
+        Self::look(flavour, search)
+            .filter(|(_, found)| !matches!(found, Err(Refusal::Absent)))
+            .collect()
+    }
+
+    /// Opens one place after the other, as far as the caller goes.
+    fn look(
+        flavour: Flavour,
+        search: &SearchPath,
+    ) -> impl Iterator<Item = (PathBuf, Result<&'static Self, Refusal>)> {
+        search.files(flavour).into_iter().map(move |files| {
+            let path = std::fs::canonicalize(&files.infer).unwrap_or(files.infer.clone());
+            // A panic while loading leaves the list as it was.
+            let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = loaded.iter().find(|library| library.path == path).copied();
+            let found = known.map_or_else(
+                || Self::open(flavour, &files, path).inspect(|library| loaded.push(library)),
+                Ok,
+            );
+            (files.infer, found)
         })
     }
 
@@ -78,12 +98,16 @@ impl TrtLibrary {
         &self.path
     }
 
-    /// Places looked at before this one, and why they did not do.
-    pub fn passed_over(&self) -> &[Candidate] {
-        &self.passed_over
+    /// Why it only runs engines, where it does: a lean library, or one without its parser.
+    pub fn cannot_build(&self) -> Option<&Refusal> {
+        self.cannot_build.as_ref()
     }
 
-    fn open(flavour: Flavour, files: &LibraryFiles, path: PathBuf) -> Result<Self, Refusal> {
+    fn open(
+        flavour: Flavour,
+        files: &LibraryFiles,
+        path: PathBuf,
+    ) -> Result<&'static Self, Refusal> {
         let infer = open_file(&path)?;
         let infer_version = version_of(&infer, c"getInferLibVersion")?;
         let version =
@@ -94,26 +118,24 @@ impl TrtLibrary {
                 expected: flavour.supported(),
             });
         }
-        let create_builder = symbol_of(&infer, c"createInferBuilder_INTERNAL")?;
-        if let Some(plugin) = &files.plugin
-            && let Err(refusal) = open_file(plugin)
-        {
-            tracing::warn!(path = %plugin.display(), %refusal, "TensorRT plugins are not available");
-        }
-        let entry = open_parser(&files.parser)
-            .map(|(create_parser, parser_version)| EntryPoints {
-                create_builder,
-                create_parser,
-                infer_version,
-                parser_version,
-            })
-            .map_err(|refusal| Refusal::Parser {
-                path: files.parser.clone(),
-                refusal: Box::new(refusal),
-            })?;
+        let create_runtime = symbol_of(&infer, c"createInferRuntime_INTERNAL")?;
+        let (build, cannot_build) = match open_builder(&infer, files, version) {
+            Ok(build) => (Some(build), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let entry = EntryPoints {
+            infer_version,
+            create_runtime,
+            build,
+        };
         let handle =
             LibraryHandle::open(&entry).map_err(|error| Refusal::NotLoadable(error.message))?;
-        Ok(Self::from_handle(handle, version, path))
+        let library = Self {
+            cannot_build,
+            ..Self::from_handle(handle, version, path)
+        };
+        tracing::info!(path = %library.path.display(), %version, "loaded");
+        Ok(Box::leak(Box::new(library)))
     }
 
     pub(super) fn from_handle(
@@ -126,7 +148,7 @@ impl TrtLibrary {
             building: Mutex::new(()),
             version,
             path,
-            passed_over: Vec::new(),
+            cannot_build: None,
         }
     }
 }
@@ -145,6 +167,33 @@ impl Hint for NoLibrary {
     fn class(&self) -> Class {
         Class::Unavailable
     }
+}
+
+fn open_builder(
+    infer: &DynamicLibrary,
+    files: &LibraryFiles,
+    version: LibraryVersion,
+) -> Result<BuildEntryPoints, Refusal> {
+    let create_builder = symbol_of(infer, c"createInferBuilder_INTERNAL")?;
+    if let Some(plugin) = &files.plugin
+        && let Err(refusal) = open_file(plugin)
+    {
+        tracing::info!(path = %plugin.display(), %refusal, "TensorRT plugins are not available");
+        if version.release.major == 8 {
+            // Its parser asks for one function of the plugins, and none of our graphs for a plugin.
+            load_plugin_stub().map_err(|error| Refusal::NotLoadable(error.to_string()))?;
+        }
+    }
+    open_parser(&files.parser)
+        .map(|(create_parser, parser_version)| BuildEntryPoints {
+            create_builder,
+            create_parser,
+            parser_version,
+        })
+        .map_err(|refusal| Refusal::Parser {
+            path: files.parser.clone(),
+            refusal: Box::new(refusal),
+        })
 }
 
 fn open_parser(path: &Path) -> Result<(EntryPoint, i32), Refusal> {

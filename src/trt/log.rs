@@ -80,6 +80,20 @@ impl LogTail {
     }
 }
 
+impl LogLine {
+    /// The last error among lines, which tells most of why a call failed.
+    pub(super) fn last_error(lines: &[Self]) -> Option<&Self> {
+        let mut latest_first = lines.iter().rev();
+        latest_first.find(|line| line.severity <= Severity::Error)
+    }
+
+    /// Whether the line is an error for want of memory: `ErrorCode::kFAILED_ALLOCATION` prints as `OutOfMemory`.
+    pub(super) fn tells_out_of_memory(&self) -> bool {
+        self.severity <= Severity::Error
+            && (self.text.contains("OutOfMemory") || self.text.contains("out of memory"))
+    }
+}
+
 impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

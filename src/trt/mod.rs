@@ -9,6 +9,7 @@
 //! its headers. Rust speaks to it in the project's own enums only.
 
 mod builder;
+mod engine;
 mod handle;
 mod library;
 mod log;
@@ -34,6 +35,7 @@ mod tests;
 mod version;
 
 pub use builder::{BuildError, BuiltPlan, ParseError};
+pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtContext, TrtEngine};
 pub use handle::PlanBytes;
 pub use library::{NoLibrary, TrtLibrary};
 pub use log::{LogLine, Severity};

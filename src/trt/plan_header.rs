@@ -44,6 +44,14 @@ pub enum PlanHeaderError {
         /// Version found.
         found: u32,
     },
+    /// Another product's plan.
+    #[error("this is a plan of {found}, and the library is {library}")]
+    Product {
+        /// Whose it is.
+        found: Flavour,
+        /// Who was to load it.
+        library: Flavour,
+    },
     /// Cut short, or something was appended.
     #[error("the plan declares {declared} bytes and has {actual}")]
     Size {
@@ -122,6 +130,20 @@ impl PlanHeader {
             declared_bytes,
             targets,
             other_targets,
+        })
+    }
+
+    /// Refuses a plan that the library would not even look at.
+    ///
+    /// # Errors
+    /// [`PlanHeaderError::Product`].
+    pub fn check_product(&self, library: Flavour) -> Result<(), PlanHeaderError> {
+        if self.flavour == library {
+            return Ok(());
+        }
+        Err(PlanHeaderError::Product {
+            found: self.flavour,
+            library,
         })
     }
 }

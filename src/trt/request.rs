@@ -1,5 +1,6 @@
 //! What a build is asked for, and who hears how it goes.
 
+use crate::ids::Precision;
 use crate::profile::{ComputeCapability, OptProfile};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,6 +16,10 @@ pub struct BuildRequest<'a> {
     pub profiles: &'a [OptProfile],
     /// GPU generations to compile for, TensorRT-RTX only; empty takes the library's default.
     pub targets: &'a [ComputeCapability],
+    /// What the model computes in; tells TensorRT 8.6, which does not read it from the model.
+    pub precision: Precision,
+    /// Nodes that compute in FP32 although the rest is half; TensorRT 8.6 has to be told them by name.
+    pub fp32_nodes: &'a [String],
     /// Scratch memory a layer may use, in bytes; `None` keeps the library's default.
     pub workspace_bytes: Option<u64>,
     /// 0 to 5; `None` keeps the library's default.

@@ -75,7 +75,8 @@ impl SearchPath {
             match flavour {
                 Flavour::TensorRtRtx => files.push(LibraryFiles::rtx(folder)),
                 Flavour::TensorRt => {
-                    files.extend([11, 10].map(|major| LibraryFiles::tensorrt(folder, major)));
+                    files.extend([11, 10, 8].map(|major| LibraryFiles::tensorrt(folder, major)));
+                    files.extend([11, 10, 8].map(|major| LibraryFiles::lean(folder, major)));
                 }
             }
         }
@@ -103,6 +104,14 @@ impl LibraryFiles {
         }
     }
 
+    /// The library that only runs engines, and only those built to be version-compatible.
+    fn lean(folder: &Path, major: u8) -> Self {
+        Self {
+            infer: folder.join(format!("libnvinfer_lean.so.{major}")),
+            ..Self::tensorrt(folder, major)
+        }
+    }
+
     fn tensorrt(folder: &Path, major: u8) -> Self {
         Self {
             infer: folder.join(format!("libnvinfer.so.{major}")),
@@ -126,7 +135,7 @@ impl fmt::Display for Refusal {
             Self::NoSymbol(name) => write!(f, "has no {name}"),
             Self::StrangeVersion(raw) => write!(f, "answers the unknown version number {raw}"),
             Self::Version { found, expected } => {
-                write!(f, "is {found}, cvtrt builds with {expected}")
+                write!(f, "is {found}, cvtrt knows {expected}")
             }
             Self::Parser { path, refusal } => {
                 write!(f, "its parser {}: {refusal}", path.display())

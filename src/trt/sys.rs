@@ -12,6 +12,7 @@ pub const CVTRT_EXCEPTION: i32 = 8;
 pub const CVTRT_ABI_RTX: i32 = 1;
 pub const CVTRT_ABI_V11: i32 = 2;
 pub const CVTRT_ABI_V10: i32 = 3;
+pub const CVTRT_ABI_V8: i32 = 4;
 pub const CVTRT_SEVERITY_INTERNAL_ERROR: i32 = 0;
 pub const CVTRT_SEVERITY_ERROR: i32 = 1;
 pub const CVTRT_SEVERITY_WARNING: i32 = 2;
@@ -54,6 +55,16 @@ pub struct cvtrt_blob {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct cvtrt_engine {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct cvtrt_context {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct cvtrt_message {
     pub text: [::std::os::raw::c_char; 512usize],
 }
@@ -91,6 +102,7 @@ pub type cvtrt_progress_fn = ::std::option::Option<
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct cvtrt_entry_points {
+    pub create_runtime: *mut ::std::os::raw::c_void,
     pub create_builder: *mut ::std::os::raw::c_void,
     pub create_parser: *mut ::std::os::raw::c_void,
     pub infer_version: i32,
@@ -100,20 +112,22 @@ pub struct cvtrt_entry_points {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of cvtrt_entry_points"][::std::mem::size_of::<cvtrt_entry_points>() - 40usize];
+    ["Size of cvtrt_entry_points"][::std::mem::size_of::<cvtrt_entry_points>() - 48usize];
     ["Alignment of cvtrt_entry_points"][::std::mem::align_of::<cvtrt_entry_points>() - 8usize];
+    ["Offset of field: cvtrt_entry_points::create_runtime"]
+        [::std::mem::offset_of!(cvtrt_entry_points, create_runtime) - 0usize];
     ["Offset of field: cvtrt_entry_points::create_builder"]
-        [::std::mem::offset_of!(cvtrt_entry_points, create_builder) - 0usize];
+        [::std::mem::offset_of!(cvtrt_entry_points, create_builder) - 8usize];
     ["Offset of field: cvtrt_entry_points::create_parser"]
-        [::std::mem::offset_of!(cvtrt_entry_points, create_parser) - 8usize];
+        [::std::mem::offset_of!(cvtrt_entry_points, create_parser) - 16usize];
     ["Offset of field: cvtrt_entry_points::infer_version"]
-        [::std::mem::offset_of!(cvtrt_entry_points, infer_version) - 16usize];
+        [::std::mem::offset_of!(cvtrt_entry_points, infer_version) - 24usize];
     ["Offset of field: cvtrt_entry_points::parser_version"]
-        [::std::mem::offset_of!(cvtrt_entry_points, parser_version) - 20usize];
+        [::std::mem::offset_of!(cvtrt_entry_points, parser_version) - 28usize];
     ["Offset of field: cvtrt_entry_points::log"]
-        [::std::mem::offset_of!(cvtrt_entry_points, log) - 24usize];
+        [::std::mem::offset_of!(cvtrt_entry_points, log) - 32usize];
     ["Offset of field: cvtrt_entry_points::log_user"]
-        [::std::mem::offset_of!(cvtrt_entry_points, log_user) - 32usize];
+        [::std::mem::offset_of!(cvtrt_entry_points, log_user) - 40usize];
 };
 impl Default for cvtrt_entry_points {
     fn default() -> Self {
@@ -127,6 +141,7 @@ impl Default for cvtrt_entry_points {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct cvtrt_options {
+    pub precision: i32,
     pub workspace_bytes: u64,
     pub optimization_level: i32,
     pub tf32: i32,
@@ -142,31 +157,33 @@ pub struct cvtrt_options {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of cvtrt_options"][::std::mem::size_of::<cvtrt_options>() - 80usize];
+    ["Size of cvtrt_options"][::std::mem::size_of::<cvtrt_options>() - 88usize];
     ["Alignment of cvtrt_options"][::std::mem::align_of::<cvtrt_options>() - 8usize];
+    ["Offset of field: cvtrt_options::precision"]
+        [::std::mem::offset_of!(cvtrt_options, precision) - 0usize];
     ["Offset of field: cvtrt_options::workspace_bytes"]
-        [::std::mem::offset_of!(cvtrt_options, workspace_bytes) - 0usize];
+        [::std::mem::offset_of!(cvtrt_options, workspace_bytes) - 8usize];
     ["Offset of field: cvtrt_options::optimization_level"]
-        [::std::mem::offset_of!(cvtrt_options, optimization_level) - 8usize];
-    ["Offset of field: cvtrt_options::tf32"][::std::mem::offset_of!(cvtrt_options, tf32) - 12usize];
+        [::std::mem::offset_of!(cvtrt_options, optimization_level) - 16usize];
+    ["Offset of field: cvtrt_options::tf32"][::std::mem::offset_of!(cvtrt_options, tf32) - 20usize];
     ["Offset of field: cvtrt_options::version_compatible"]
-        [::std::mem::offset_of!(cvtrt_options, version_compatible) - 16usize];
+        [::std::mem::offset_of!(cvtrt_options, version_compatible) - 24usize];
     ["Offset of field: cvtrt_options::hardware"]
-        [::std::mem::offset_of!(cvtrt_options, hardware) - 20usize];
+        [::std::mem::offset_of!(cvtrt_options, hardware) - 28usize];
     ["Offset of field: cvtrt_options::targets"]
-        [::std::mem::offset_of!(cvtrt_options, targets) - 24usize];
+        [::std::mem::offset_of!(cvtrt_options, targets) - 32usize];
     ["Offset of field: cvtrt_options::target_count"]
-        [::std::mem::offset_of!(cvtrt_options, target_count) - 32usize];
+        [::std::mem::offset_of!(cvtrt_options, target_count) - 40usize];
     ["Offset of field: cvtrt_options::timing_cache"]
-        [::std::mem::offset_of!(cvtrt_options, timing_cache) - 40usize];
+        [::std::mem::offset_of!(cvtrt_options, timing_cache) - 48usize];
     ["Offset of field: cvtrt_options::timing_cache_bytes"]
-        [::std::mem::offset_of!(cvtrt_options, timing_cache_bytes) - 48usize];
+        [::std::mem::offset_of!(cvtrt_options, timing_cache_bytes) - 56usize];
     ["Offset of field: cvtrt_options::use_timing_cache"]
-        [::std::mem::offset_of!(cvtrt_options, use_timing_cache) - 56usize];
+        [::std::mem::offset_of!(cvtrt_options, use_timing_cache) - 64usize];
     ["Offset of field: cvtrt_options::progress"]
-        [::std::mem::offset_of!(cvtrt_options, progress) - 64usize];
+        [::std::mem::offset_of!(cvtrt_options, progress) - 72usize];
     ["Offset of field: cvtrt_options::progress_user"]
-        [::std::mem::offset_of!(cvtrt_options, progress_user) - 72usize];
+        [::std::mem::offset_of!(cvtrt_options, progress_user) - 80usize];
 };
 impl Default for cvtrt_options {
     fn default() -> Self {
@@ -315,6 +332,53 @@ const _: () = {
     ["Offset of field: cvtrt_counts::layers"]
         [::std::mem::offset_of!(cvtrt_counts, layers) - 8usize];
 };
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct cvtrt_engine_facts {
+    pub ports: i32,
+    pub profiles: i32,
+    pub scratch_bytes: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of cvtrt_engine_facts"][::std::mem::size_of::<cvtrt_engine_facts>() - 16usize];
+    ["Alignment of cvtrt_engine_facts"][::std::mem::align_of::<cvtrt_engine_facts>() - 8usize];
+    ["Offset of field: cvtrt_engine_facts::ports"]
+        [::std::mem::offset_of!(cvtrt_engine_facts, ports) - 0usize];
+    ["Offset of field: cvtrt_engine_facts::profiles"]
+        [::std::mem::offset_of!(cvtrt_engine_facts, profiles) - 4usize];
+    ["Offset of field: cvtrt_engine_facts::scratch_bytes"]
+        [::std::mem::offset_of!(cvtrt_engine_facts, scratch_bytes) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct cvtrt_port {
+    pub name: *const ::std::os::raw::c_char,
+    pub dtype: i32,
+    pub direction: i32,
+    pub on_host: i32,
+    pub dims: cvtrt_dims,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of cvtrt_port"][::std::mem::size_of::<cvtrt_port>() - 96usize];
+    ["Alignment of cvtrt_port"][::std::mem::align_of::<cvtrt_port>() - 8usize];
+    ["Offset of field: cvtrt_port::name"][::std::mem::offset_of!(cvtrt_port, name) - 0usize];
+    ["Offset of field: cvtrt_port::dtype"][::std::mem::offset_of!(cvtrt_port, dtype) - 8usize];
+    ["Offset of field: cvtrt_port::direction"]
+        [::std::mem::offset_of!(cvtrt_port, direction) - 12usize];
+    ["Offset of field: cvtrt_port::on_host"][::std::mem::offset_of!(cvtrt_port, on_host) - 16usize];
+    ["Offset of field: cvtrt_port::dims"][::std::mem::offset_of!(cvtrt_port, dims) - 24usize];
+};
+impl Default for cvtrt_port {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 unsafe extern "C" {
     pub fn cvtrt_library_open(
         abi: i32,
@@ -360,6 +424,13 @@ unsafe extern "C" {
         index: i32,
         out: *mut cvtrt_layer,
     ) -> cvtrt_status;
+    pub fn cvtrt_builder_keep_fp32(
+        builder: *mut cvtrt_builder,
+        names: *const *const ::std::os::raw::c_char,
+        count: usize,
+        out: *mut i32,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
     pub fn cvtrt_builder_add_profile(
         builder: *mut cvtrt_builder,
         ranges: *const cvtrt_range,
@@ -382,4 +453,68 @@ unsafe extern "C" {
         bytes: *mut usize,
     ) -> cvtrt_status;
     pub fn cvtrt_blob_destroy(blob: *mut cvtrt_blob);
+    pub fn cvtrt_engine_load(
+        library: *mut cvtrt_library,
+        plan: *const ::std::os::raw::c_void,
+        bytes: usize,
+        host_code: i32,
+        out: *mut *mut cvtrt_engine,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_engine_destroy(engine: *mut cvtrt_engine);
+    pub fn cvtrt_engine_get_facts(
+        engine: *const cvtrt_engine,
+        out: *mut cvtrt_engine_facts,
+    ) -> cvtrt_status;
+    pub fn cvtrt_engine_port(
+        engine: *const cvtrt_engine,
+        index: i32,
+        out: *mut cvtrt_port,
+    ) -> cvtrt_status;
+    pub fn cvtrt_engine_range(
+        engine: *const cvtrt_engine,
+        index: i32,
+        profile: i32,
+        out: *mut cvtrt_range,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_create(
+        engine: *mut cvtrt_engine,
+        out: *mut *mut cvtrt_context,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_destroy(context: *mut cvtrt_context);
+    pub fn cvtrt_context_set_scratch(
+        context: *mut cvtrt_context,
+        memory: *mut ::std::os::raw::c_void,
+        bytes: u64,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_set_profile(
+        context: *mut cvtrt_context,
+        profile: i32,
+        stream: *mut ::std::os::raw::c_void,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_set_input_shape(
+        context: *mut cvtrt_context,
+        index: i32,
+        dims: *const cvtrt_dims,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_shape(
+        context: *const cvtrt_context,
+        index: i32,
+        out: *mut cvtrt_dims,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_set_address(
+        context: *mut cvtrt_context,
+        index: i32,
+        address: *mut ::std::os::raw::c_void,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_enqueue(
+        context: *mut cvtrt_context,
+        stream: *mut ::std::os::raw::c_void,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
 }

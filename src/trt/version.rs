@@ -43,6 +43,7 @@ pub(super) enum Declarations {
     Rtx,
     V11,
     V10,
+    V8,
 }
 
 impl LibraryVersion {
@@ -68,6 +69,11 @@ impl LibraryVersion {
         })
     }
 
+    /// Whether a network computes in the types of the model. TensorRT 8.6 takes those as hints.
+    pub(super) fn types_bind_the_builder(self) -> bool {
+        self.declarations() != Some(Declarations::V8)
+    }
+
     /// The declarations this library may be driven with, or `None` where its tables are not known.
     ///
     /// A minor release of TensorRT 10 and 11 only appends to its tables. RTX gives no such promise: 1.4 still mixed two
@@ -77,16 +83,17 @@ impl LibraryVersion {
             (Flavour::TensorRtRtx, 1, 5..=7) => Some(Declarations::Rtx),
             (Flavour::TensorRt, 11, _) => Some(Declarations::V11),
             (Flavour::TensorRt, 10, _) => Some(Declarations::V10),
+            (Flavour::TensorRt, 8, 6) => Some(Declarations::V8),
             _ => None,
         }
     }
 }
 
 impl Flavour {
-    /// The versions [`super::TrtLibrary`] can build with, for messages.
+    /// The versions [`super::TrtLibrary`] can drive, for messages.
     pub fn supported(self) -> &'static str {
         match self {
-            Self::TensorRt => "10.x or 11.x",
+            Self::TensorRt => "8.6, 10.x or 11.x",
             Self::TensorRtRtx => "1.5 to 1.7",
         }
     }
@@ -98,6 +105,7 @@ impl Declarations {
             Self::Rtx => sys::CVTRT_ABI_RTX,
             Self::V11 => sys::CVTRT_ABI_V11,
             Self::V10 => sys::CVTRT_ABI_V10,
+            Self::V8 => sys::CVTRT_ABI_V8,
         }
     }
 }
@@ -136,8 +144,9 @@ mod tests {
     #[test]
     fn versions_decode() {
         let cases = [
-            (8600, Some("TensorRT 8.6.0"), None),
-            (8601, Some("TensorRT 8.6.1"), None),
+            (8600, Some("TensorRT 8.6.0"), Some(Declarations::V8)),
+            (8601, Some("TensorRT 8.6.1"), Some(Declarations::V8)),
+            (8500, Some("TensorRT 8.5.0"), None),
             (9300, Some("TensorRT 9.3.0"), None),
             (100_001, Some("TensorRT 10.0.1"), Some(Declarations::V10)),
             (101_601, Some("TensorRT 10.16.1"), Some(Declarations::V10)),

@@ -1,15 +1,14 @@
-//! A bundle's graphs on ONNX Runtime, and the goldens that belong to it.
+//! A bundle's graphs on ONNX Runtime.
 
 use cvtrt::backend::{Artifact, Backend, Fault, Faulty, Lane, LoadOptions, When};
-use cvtrt::bundle::{Bundle, EMBEDDING_WIDTH, Tables};
-use cvtrt::compare::{Tolerance, compare};
-use cvtrt::ids::{BackendId, GraphId};
-use cvtrt::pipeline::{
-    FlowStage, Graphs, HiftStage, LlmStage, LoadedGraph, OpenError, Synthesizer,
-};
+use cvtrt::bundle::{Bundle, Tables};
+use cvtrt::compare::compare;
+use cvtrt::ids::{BackendId, GraphId, Precision};
+use cvtrt::parity::{Arithmetic, Quantity, Subject};
+use cvtrt::pipeline::{Graphs, LlmStage, LoadedGraph, OpenError, Synthesizer};
 use cvtrt::reading::Listener;
-use cvtrt::tensor::{Placement, Tensor, TensorView};
-use cvtrt::testkit::{backend_or_skip, data_path, read_npz};
+use cvtrt::tensor::{Placement, Shape, TensorView};
+use cvtrt::testkit::backend_or_skip;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +20,9 @@ pub(crate) struct Fixture {
     lane: Lane,
 }
 
+/// No graph of a fixture is in half precision.
+static FP32: BTreeMap<GraphId, Precision> = BTreeMap::new();
+
 const OPTIONS: LoadOptions = LoadOptions {
     threads: 1,
     device: 0,
@@ -31,9 +33,6 @@ pub(crate) fn tiny_bundle() -> Bundle {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
     Bundle::open(&folder).expect("the bundle in the tree is sound")
 }
-
-/// Recorded tensors.
-pub(crate) struct Golden(BTreeMap<String, Tensor>);
 
 impl Fixture {
     /// CosyVoice2 at reduced width on `ort-cpu`; a skip, which is heard, where ONNX Runtime is not here.
@@ -79,20 +78,14 @@ impl Fixture {
         LlmStage::open(graph, &self.lane, spec, self.tables(), rows).expect("the graph fits")
     }
 
-    pub(crate) fn flow(&self) -> FlowStage {
-        let encoder = &self.graphs[&GraphId::FlowEncoder].compiled;
-        let estimator = &self.graphs[&GraphId::FlowEstimator].compiled;
-        let manifest = self.bundle.manifest();
-        FlowStage::open(encoder, estimator, &self.lane, manifest, EMBEDDING_WIDTH)
-            .expect("the graphs fit")
-    }
-
-    pub(crate) fn hift(&self) -> HiftStage {
-        let pitch = &self.graphs[&GraphId::HiftF0].compiled;
-        let decode = &self.graphs[&GraphId::HiftDecode].compiled;
-        let manifest = self.bundle.manifest();
-        HiftStage::open(pitch, decode, &self.lane, manifest, &self.tables())
-            .expect("the graphs fit")
+    /// The fixture as recordings are replayed on it.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
+            bundle: &self.bundle,
+            graphs: &self.graphs,
+            precisions: &FP32,
+            lane: &self.lane,
+        }
     }
 
     pub(crate) fn listener(&self) -> Result<Listener, OpenError> {
@@ -108,48 +101,13 @@ impl Fixture {
     }
 }
 
-impl Golden {
-    pub(crate) fn read(file: &str) -> Self {
-        let path = data_path("goldens").join(file);
-        Self(read_npz(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-    }
-
-    pub(crate) fn tensor(&self, name: &str) -> &Tensor {
-        self.0
-            .get(name)
-            .unwrap_or_else(|| panic!("no golden `{name}`"))
-    }
-
-    pub(crate) fn floats(&self, name: &str) -> &[f32] {
-        self.tensor(name).elements().expect("recorded as f32")
-    }
-
-    pub(crate) fn ids(&self, name: &str) -> &[i32] {
-        self.tensor(name).elements().expect("recorded as i32")
-    }
-
-    /// Ends the test where `got` is too far from the golden, with the case's name and the tolerance that would pass.
-    #[track_caller]
-    pub(crate) fn check(&self, name: &str, got: &[f32], tolerance: Tolerance) {
-        check(name, got, self.floats(name), tolerance);
-    }
-}
-
-/// As [`Golden::check`], against values taken out of a golden.
+/// Ends the test where `got` is too far from `want`, with the case's name and the tolerance that would pass.
 #[track_caller]
-#[expect(
-    clippy::print_stderr,
-    reason = "shown with a failing test or --nocapture"
-)]
-pub(crate) fn check(case: &str, got: &[f32], want: &[f32], tolerance: Tolerance) {
+pub(crate) fn check(case: &str, got: &[f32], want: &[f32], quantity: Quantity) {
     assert_eq!(got.len(), want.len(), "{case}: number of values");
-    let view = |values| {
-        let shape = cvtrt::tensor::Shape::new(&[got.len()]);
-        TensorView::of(shape, values).expect("counted above")
-    };
+    let view = |values| TensorView::of(Shape::new(&[got.len()]), values).expect("counted above");
     let metrics = compare(view(got), view(want)).expect("equal shapes");
-    eprintln!("{case}: {metrics}");
-    if let Err(error) = metrics.check(tolerance) {
+    if let Err(error) = metrics.check(quantity.gate(Arithmetic::Exact).tolerance()) {
         panic!("{case}: {error}");
     }
 }

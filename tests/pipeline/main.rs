@@ -4,13 +4,9 @@
 //! `tests/data/goldens/README.md` describes the recordings.
 
 mod allocations;
-mod e2e;
 mod faults;
 mod fixture;
-mod flow;
-mod hift;
 mod llm;
-mod noise;
+mod parity;
 mod prompt;
-mod sampling;
 mod speaking;

@@ -97,7 +97,8 @@ class Preflight(unittest.TestCase):
         (self.folder / "cosyvoice3.yaml").write_text("sample_rate: 24000\n")
         code, document, _ = self.checked()
         self.assertEqual(code, 1)
-        self.assertIn("DiT flow_estimator", document["error"])
+        self.assertIn("causal hift", document["error"])
+        self.assertIn("--graphs flow_estimator", document["error"])
 
 
 if __name__ == "__main__":

@@ -39,14 +39,27 @@ CONFIG = {
         "top_p": 0.8, "top_k": 25, "win_size": 10, "tau_r": 0.1, "min_token_text_ratio": 2, "max_token_text_ratio": 20,
     },
 }
+# The part of the `cosyvoice3` family that is exported.
+COSYVOICE3 = CONFIG | {
+    "family": "cosyvoice3",
+    "flow": {
+        "vocab": 9, "dim": 8, "pre_lookahead": {"len": 3},
+        "estimator": {
+            "dim": 16, "depth": 2, "heads": 2, "head_dim": 8, "ff_mult": 2, "static_chunk_frames": 50,
+            "conv_pos_kernel": 31, "conv_pos_groups": 4, "time_freq_dim": 12,
+        },
+    },
+}
 
 
-def write(folder: Path) -> None:
-    """Configuration and the three state dicts, with random weights."""
+def write(folder: Path, document: dict = CONFIG) -> None:
+    """Configuration and the state dicts that its graphs come from, with random weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "config.yaml").write_text(yaml.safe_dump(document))
     random = torch.Generator().manual_seed(5)
     for stem, shapes in preflight.expected_shapes(config.load(folder, {})).items():
+        if not shapes:
+            continue
         torch.save({name: _weight(name, shape, random) for name, shape in shapes.items()}, folder / f"{stem}.pt")
 
 

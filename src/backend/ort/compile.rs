@@ -96,7 +96,7 @@ fn saving_builder(
     let Model::Memory { folder, .. } = request.model else {
         return Ok(builder);
     };
-    options::with_weights_in(builder, folder)
+    options::external_data_in(builder, folder)
 }
 
 /// Optimises and saves while `progress` is asked whether to go on; `false` when it was not.

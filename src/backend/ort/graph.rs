@@ -23,12 +23,44 @@ pub(super) struct OrtGraph {
     library: &'static OrtLibrary,
     provider: Provider,
     options: LoadOptions,
-    /// How a further session is optimised; `None` where there is no file to open again.
-    again: Option<GraphOptimizationLevel>,
-    path: PathBuf,
+    level: GraphOptimizationLevel,
+    source: Source,
     signature: Signature,
     weight_bytes: u64,
     first: Mutex<Option<ort::session::Session>>,
+}
+
+/// Where further sessions come from.
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    Memory { bytes: Vec<u8>, folder: PathBuf },
+}
+
+impl Source {
+    fn of(artifact: Artifact<'_>) -> Self {
+        match artifact {
+            Artifact::Engine(path) | Artifact::Onnx(path) => Self::File(path.to_owned()),
+            Artifact::Memory { bytes, folder } => Self::Memory {
+                bytes: bytes.to_owned(),
+                folder: folder.to_owned(),
+            },
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Memory { folder: path, .. } => path,
+        }
+    }
+
+    /// Bytes of the model and, where they lie in `<file>.data` as in a bundle, of its weights.
+    fn weight_bytes(&self) -> std::io::Result<u64> {
+        match self {
+            Self::File(path) => size_with_weights(path),
+            Self::Memory { bytes, .. } => Ok(bytes.len() as u64),
+        }
+    }
 }
 
 impl OrtGraph {
@@ -38,21 +70,18 @@ impl OrtGraph {
         artifact: Artifact<'_>,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        let path = artifact.path();
         let level = match artifact {
             // Optimised already: doing it again would only cost time.
             Artifact::Engine(_) => GraphOptimizationLevel::Disable,
             Artifact::Onnx(_) | Artifact::Memory { .. } => provider.level().0,
         };
-        let weight_bytes = match artifact {
-            Artifact::Memory { bytes, .. } => Ok(bytes.len() as u64),
-            Artifact::Engine(path) | Artifact::Onnx(path) => size_with_weights(path),
-        };
-        let weight_bytes = weight_bytes.map_err(|source| LoadError::File {
+        let path = artifact.path();
+        let source = Source::of(artifact);
+        let weight_bytes = source.weight_bytes().map_err(|source| LoadError::File {
             path: path.to_owned(),
             source,
         })?;
-        let session = open_session(library, provider, level, artifact, options)
+        let session = open_session(library, provider, level, &source, options)
             .map_err(|fault| fault.into_load_error(provider.id(), path))?;
         let signature =
             signature_from_session(&session).map_err(|reason| LoadError::Signature {
@@ -63,11 +92,8 @@ impl OrtGraph {
             library,
             provider,
             options: options.clone(),
-            again: match artifact {
-                Artifact::Engine(_) | Artifact::Onnx(_) => Some(level),
-                Artifact::Memory { .. } => None,
-            },
-            path: path.to_owned(),
+            level,
+            source,
             signature,
             weight_bytes,
             first: Mutex::new(Some(session)),
@@ -84,16 +110,15 @@ impl OrtGraph {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let session = match (first, self.again) {
-            (Some(session), _) => session,
-            (None, Some(level)) => open_session(
+        let session = match first {
+            Some(session) => session,
+            None => open_session(
                 self.library,
                 self.provider,
-                level,
-                Artifact::Onnx(&self.path),
+                self.level,
+                &self.source,
                 &self.options,
             )?,
-            (None, None) => return Err(Fault::new("a model in memory is opened once")),
         };
         Runner::new(session, &self.signature)
     }
@@ -126,7 +151,7 @@ impl CompiledGraph for OrtGraph {
     fn open(self: Arc<Self>, lane: &Lane) -> Result<Box<dyn Session>, LoadError> {
         let runner = self
             .open_runner()
-            .map_err(|fault| fault.into_load_error(self.backend(), &self.path))?;
+            .map_err(|fault| fault.into_load_error(self.backend(), self.source.path()))?;
         let copies = (self.provider == Provider::Cuda).then(|| Arc::clone(lane.copies()));
         Ok(Box::new(OrtSession::new(runner, self, copies)))
     }
@@ -136,19 +161,18 @@ fn open_session(
     library: &OrtLibrary,
     provider: Provider,
     level: GraphOptimizationLevel,
-    artifact: Artifact<'_>,
+    source: &Source,
     options: &LoadOptions,
 ) -> Result<ort::session::Session, Fault> {
     fault::guard(|| {
         let mut builder =
             options::builder(library, provider, options)?.with_optimization_level(level)?;
-        Ok(match artifact {
-            Artifact::Engine(path) | Artifact::Onnx(path) => builder.commit_from_file(path)?,
-            Artifact::Memory { bytes, origin } => {
-                let folder = origin.parent().unwrap_or(Path::new("."));
-                options::with_weights_in(builder, folder)?.commit_from_memory(bytes)?
+        match source {
+            Source::File(path) => Ok(builder.commit_from_file(path)?),
+            Source::Memory { bytes, folder } => {
+                Ok(options::external_data_in(builder, folder)?.commit_from_memory(bytes)?)
             }
-        })
+        }
     })
 }
 

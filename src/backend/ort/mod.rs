@@ -12,6 +12,7 @@ mod machine;
 mod options;
 mod session;
 mod signature;
+mod snake;
 mod view;
 
 pub use library::{LibraryError, OrtLibrary, Refused, SearchPath};

@@ -1,6 +1,7 @@
 //! Session options of the two providers.
 
 use super::library::OrtLibrary;
+use super::snake;
 use crate::backend::LoadOptions;
 use crate::ids::{BackendId, Precision};
 use ort::ep::CUDA;
@@ -45,14 +46,15 @@ impl Provider {
     }
 }
 
-/// Says where the external weights of a model in memory are.
-pub(super) fn with_weights_in(
+/// Where a model in memory keeps its external weights.
+pub(super) fn external_data_in(
     builder: SessionBuilder,
     folder: &Path,
 ) -> ort::Result<SessionBuilder> {
+    let folder = folder.to_string_lossy();
     Ok(builder.with_config_entry(
         "session.model_external_initializers_file_folder_path",
-        folder.to_string_lossy(),
+        folder,
     )?)
 }
 
@@ -71,7 +73,8 @@ pub(super) fn builder(
         // A pattern is kept per combination of input shapes, without a bound.
         .with_memory_pattern(false)?;
     if provider == Provider::Cpu {
-        return Ok(builder);
+        // Engines compiled here may name our operators.
+        return Ok(builder.with_operators(snake::domain()?)?);
     }
     let device = i32::try_from(options.device).map_err(|_| ort::Error::new("no such device"))?;
     // TF32 is a setting of the session, not of the engine, so an FP32 engine has to do without.

@@ -463,6 +463,7 @@ fn a_worker_ends_when_its_parent_is_gone() {
         data: Vec::new(),
         backend: BackendId::TensorRtRtx,
         precision: Precision::Fp32,
+        steps: 10,
         islands: crate::onnx::Islands::default(),
         shapes: Vec::new(),
         options: CompileOptions::default(),

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn slaney_banks_equal_the_recorded_ones() {
         let path = testkit::data_path("goldens/frontend/frontend_audio.npz");
-        let goldens = testkit::read_npz(&path).unwrap();
+        let goldens = crate::tensor::read_npz(&path).unwrap();
         for (name, filters, rate_hz, fft_length, max_hz) in [
             ("filters.whisper_128", 128, 16_000, 400, 8000.0),
             ("filters.mel_v1", 80, 22_050, 1024, 8000.0),

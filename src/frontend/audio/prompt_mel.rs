@@ -26,13 +26,33 @@ pub struct PromptMelSpec {
 impl PromptMelSpec {
     /// What a bundle's flow was trained on: windows of four hops; up to 8 kHz, in v3 up to the Nyquist frequency.
     pub fn of(manifest: &Manifest) -> Self {
-        let nyquist_hz = f64::from(manifest.sample_rate) / 2.0;
+        let Manifest {
+            family,
+            sample_rate,
+            samples_per_frame,
+            mel_bins,
+            ..
+        } = *manifest;
+        Self::with(family, sample_rate, samples_per_frame, mel_bins)
+    }
+
+    /// What the published checkpoints of a family were trained on.
+    pub fn upstream(family: Family) -> Self {
+        let (rate_hz, hop) = match family {
+            Family::CosyVoice => (22_050, 256),
+            Family::CosyVoice2 | Family::CosyVoice3 => (24_000, 480),
+        };
+        Self::with(family, rate_hz, hop, 80)
+    }
+
+    fn with(family: Family, rate_hz: u32, hop: usize, bins: usize) -> Self {
+        let nyquist_hz = f64::from(rate_hz) / 2.0;
         Self {
-            rate_hz: manifest.sample_rate,
-            hop: manifest.samples_per_frame,
-            window: manifest.samples_per_frame.saturating_mul(4),
-            bins: manifest.mel_bins,
-            max_hz: match manifest.family {
+            rate_hz,
+            hop,
+            window: hop.saturating_mul(4),
+            bins,
+            max_hz: match family {
                 Family::CosyVoice | Family::CosyVoice2 => nyquist_hz.min(8000.0),
                 Family::CosyVoice3 => nyquist_hz,
             },

@@ -19,7 +19,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Drops every space but those between two ASCII characters that are no spaces themselves.
-pub(super) fn drop_blanks(text: &str) -> String {
+pub fn drop_blanks(text: &str) -> String {
     let is_word = |letter: char| letter.is_ascii() && letter != ' ';
     let mut kept = String::with_capacity(text.len());
     let mut before = None;
@@ -36,7 +36,7 @@ pub(super) fn drop_blanks(text: &str) -> String {
 }
 
 /// Drops brackets that are not spoken; a dash becomes a space.
-pub(super) fn remove_brackets(text: &str) -> String {
+pub fn remove_brackets(text: &str) -> String {
     text.replace(['（', '）', '【', '】', '`'], "")
         .replace("——", " ")
 }

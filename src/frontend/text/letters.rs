@@ -3,12 +3,12 @@
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// Whether a text has a common Chinese character, which decides how it is read.
-pub(super) fn contains_chinese(text: &str) -> bool {
+pub fn contains_chinese(text: &str) -> bool {
     text.contains(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter))
 }
 
 /// Whether a text is made of punctuation and symbols alone, or empty; a space is neither.
-pub(super) fn is_only_punctuation(text: &str) -> bool {
+pub fn is_only_punctuation(text: &str) -> bool {
     text.chars().all(|letter| {
         matches!(
             letter.general_category_group(),

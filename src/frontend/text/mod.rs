@@ -14,10 +14,13 @@ mod odd_texts;
 
 use super::error::FrontendError;
 use super::tokenizer::TextTokenizer;
-use letters::{contains_chinese, is_only_punctuation, strip};
+pub use chinese::{drop_blanks, remove_brackets};
+use letters::strip;
+pub use letters::{contains_chinese, is_only_punctuation};
 use normaliser::Normaliser;
 pub use normaliser::{Normalisation, TransducerError};
-pub use paragraph::SplitRules;
+pub use numbers::spell_out_numbers;
+pub use paragraph::{SplitRules, split_paragraph};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -40,7 +43,7 @@ pub struct Splitting {
 
 /// How a text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Language {
+pub enum Language {
     /// It has Chinese characters: Chinese rules, lengths in characters.
     Chinese,
     /// Anything else, Japanese and Korean too: English rules, lengths in tokens.
@@ -85,18 +88,33 @@ impl TextFrontend {
         tokenizer: &TextTokenizer,
         splitting: &Splitting,
     ) -> Result<Vec<String>, FrontendError> {
+        self.segments_by(text, splitting, |piece| {
+            tokenizer.encode(piece).map(|ids| ids.len())
+        })
+    }
+
+    /// As [`Self::segments`], where `tokens` counts the tokens of a text without Chinese.
+    ///
+    /// # Errors
+    /// What `tokens` returns.
+    pub fn segments_by<E>(
+        &self,
+        text: &str,
+        splitting: &Splitting,
+        tokens: impl Fn(&str) -> Result<usize, E>,
+    ) -> Result<Vec<String>, E> {
         if is_taken_as_it_is(text) {
             return Ok(vec![text.to_owned()]);
         }
         let (spoken, language) = self.spoken(text);
         let length = |piece: &str| match language {
             Language::Chinese => Ok(piece.chars().count()),
-            Language::Other => tokenizer.encode(piece).map(|ids| ids.len()),
+            Language::Other => tokens(piece),
         };
         let mut segments = paragraph::split_paragraph(&spoken, language, &splitting.rules, length)?;
         segments.retain(|segment| !is_only_punctuation(segment));
         if let Some(max) = splitting.max_length {
-            let parts: Result<Vec<Vec<String>>, FrontendError> = segments
+            let parts: Result<Vec<Vec<String>>, E> = segments
                 .iter()
                 .map(|segment| limit::cut(segment, max.get(), length))
                 .collect();

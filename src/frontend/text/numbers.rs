@@ -3,7 +3,7 @@
 use super::letters::digit_value;
 
 /// Spells out every run of decimal digits: `a12` becomes `atwelve`.
-pub(super) fn spell_out_numbers(text: &str) -> String {
+pub fn spell_out_numbers(text: &str) -> String {
     let mut spelled = String::with_capacity(text.len());
     let mut digits = Vec::new();
     for letter in text.chars() {

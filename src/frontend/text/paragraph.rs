@@ -36,7 +36,7 @@ impl Default for SplitRules {
 /// What `length` returns.
 ///
 /// Source: CosyVoice `cosyvoice/utils/frontend_utils.py`, `split_paragraph`.
-pub(super) fn split_paragraph<E>(
+pub fn split_paragraph<E>(
     text: &str,
     language: Language,
     rules: &SplitRules,

@@ -3,7 +3,7 @@ use super::super::error::TensorFault;
 use super::*;
 use crate::ids::Axis;
 use crate::ids::Precision;
-use crate::onnx::{Graph, Rewrite, RewrittenOnnx, Summary, check};
+use crate::onnx::{Graph, NoEvaluator, Rewrite, RewrittenOnnx, Summary, check};
 use crate::tensor::{DType, Dim};
 use proptest::prelude::*;
 use std::fs;
@@ -29,7 +29,7 @@ fn exercise(bytes: Vec<u8>) {
     let _ = file.signature();
     let _ = check(file.model(), Precision::Bf16, crate::ids::BackendId::ALL);
     for precision in Precision::ALL {
-        let _ = RewrittenOnnx::of(&file, *precision, &Rewrite::default());
+        let _ = RewrittenOnnx::of(&file, *precision, &Rewrite::default(), &NoEvaluator);
     }
 }
 
@@ -146,11 +146,13 @@ fn external_data_is_mapped_and_converted() {
         [("m.onnx.data", 20)]
     );
 
-    let as_is = RewrittenOnnx::of(&file, Precision::Fp32, &Rewrite::default()).expect("no passes");
+    let as_is = RewrittenOnnx::of(&file, Precision::Fp32, &Rewrite::default(), &NoEvaluator)
+        .expect("no passes");
     assert_eq!(as_is.bytes, file.bytes());
     assert_eq!(as_is.external_folder.as_deref(), Some(folder.path()));
 
-    let half = RewrittenOnnx::of(&file, Precision::Fp16, &Rewrite::default()).expect("converts");
+    let half = RewrittenOnnx::of(&file, Precision::Fp16, &Rewrite::default(), &NoEvaluator)
+        .expect("converts");
     assert_eq!(half.external_folder, None);
     let half = ModelFile::from_bytes("half.onnx", half.bytes).expect("own output");
     let raw = half.graph().initializer[0]

@@ -2,6 +2,7 @@
 
 use super::{Pass, Report};
 use crate::onnx::error::OnnxError;
+use crate::onnx::evaluate::Evaluator;
 use crate::onnx::graph::Graph;
 use crate::onnx::proto::GraphProto;
 use std::collections::{BTreeMap, HashSet};
@@ -25,7 +26,12 @@ impl Pass for DeadCode {
         BTreeMap::new()
     }
 
-    fn run(&self, graph: &mut Graph, report: &mut Report) -> Result<(), OnnxError> {
+    fn run(
+        &self,
+        graph: &mut Graph,
+        _evaluator: &dyn Evaluator,
+        report: &mut Report,
+    ) -> Result<(), OnnxError> {
         graph.require_flat()?;
         graph.index()?;
         let proto = graph.proto_mut();
@@ -51,7 +57,7 @@ impl Pass for DeadCode {
 }
 
 /// Values that outputs depend on, and for each node whether it gives one of them.
-fn needed_values(graph: &GraphProto) -> (HashSet<String>, Vec<bool>) {
+pub(super) fn needed_values(graph: &GraphProto) -> (HashSet<String>, Vec<bool>) {
     let outputs = graph.output.iter().map(|output| output.name().to_owned());
     let mut needed: HashSet<String> = outputs.collect();
     let mut live = vec![false; graph.node.len()];
@@ -69,6 +75,7 @@ fn needed_values(graph: &GraphProto) -> (HashSet<String>, Vec<bool>) {
 mod tests {
     use super::*;
     use crate::onnx::builder::{Attribute, GraphBuilder};
+    use crate::onnx::evaluate::NoEvaluator;
     use crate::tensor::DType;
 
     #[test]
@@ -85,13 +92,17 @@ mod tests {
             .read();
         let mut graph = Graph::of(&file);
         let mut report = Report::default();
-        DeadCode.run(&mut graph, &mut report).expect("well formed");
+        DeadCode
+            .run(&mut graph, &NoEvaluator, &mut report)
+            .expect("well formed");
         assert_eq!((report.removed_nodes, report.removed_constants), (2, 1));
         assert_eq!(graph.proto().node.len(), 1);
         assert_eq!(graph.proto().initializer[0].name(), "w");
         assert_eq!(graph.proto().input.len(), 2);
         let once = graph.proto().clone();
-        DeadCode.run(&mut graph, &mut report).expect("well formed");
+        DeadCode
+            .run(&mut graph, &NoEvaluator, &mut report)
+            .expect("well formed");
         assert_eq!(*graph.proto(), once);
     }
 
@@ -120,7 +131,7 @@ mod tests {
                 .consumers("x"),
             [0]
         );
-        let error = DeadCode.run(&mut graph, &mut Report::default());
+        let error = DeadCode.run(&mut graph, &NoEvaluator, &mut Report::default());
         assert!(
             matches!(error, Err(OnnxError::NotFlat { ref construct, .. }) if construct == "If"),
             "{error:?}"

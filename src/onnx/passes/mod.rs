@@ -2,17 +2,23 @@
 
 mod dead_code;
 mod half;
+mod names;
 mod observe;
 mod recipe;
+mod snake;
+mod tabulate;
 mod twin;
 
 pub use dead_code::DeadCode;
 pub use half::{Half, HalfType, Islands};
 pub use observe::Observe;
 pub use recipe::{Recipe, RecipeStep};
+pub use snake::FusedSnake;
+pub use tabulate::Tabulate;
 pub use twin::RoundingTwin;
 
 use super::error::OnnxError;
+use super::evaluate::{Evaluator, NoEvaluator};
 use super::file::{MAX_MODEL_BYTES, ModelFile};
 use super::graph::Graph;
 use super::interface;
@@ -37,11 +43,16 @@ pub trait Pass: fmt::Debug {
     /// Everything the result depends on besides the graph, as text by name.
     fn parameters(&self) -> BTreeMap<String, String>;
 
-    /// Changes the graph.
+    /// Changes the graph; `evaluator` computes what the pass wants to know the values of.
     ///
     /// # Errors
     /// [`OnnxError`]; the graph is then of no more use.
-    fn run(&self, graph: &mut Graph, report: &mut Report) -> Result<(), OnnxError>;
+    fn run(
+        &self,
+        graph: &mut Graph,
+        evaluator: &dyn Evaluator,
+        report: &mut Report,
+    ) -> Result<(), OnnxError>;
 }
 
 /// What passes did, for `inspect` and logs.
@@ -51,6 +62,12 @@ pub struct Report {
     pub removed_nodes: usize,
     /// Constants that nothing needed.
     pub removed_constants: usize,
+    /// Tables in place of what depends on one input alone.
+    #[serde(default)]
+    pub tables: usize,
+    /// Nodes that became part of an operator of our own.
+    #[serde(default)]
+    pub fused_nodes: usize,
     /// Constants stored in the half type.
     pub converted_constants: usize,
     /// Conversions in the rewritten graph that change only the floating-point type.
@@ -61,14 +78,22 @@ pub struct Report {
     pub flushed: BTreeMap<String, u64>,
     /// Nodes that keep the types they were exported with because their operator is unknown or has no half form.
     pub kept_nodes: Vec<String>,
+    /// Nodes with names that compute in FP32 inside a half-precision graph: the islands, and what only moves elements
+    /// between them.
+    #[serde(default)]
+    pub fp32_nodes: Vec<String>,
     /// Values whose range the graph gives as its last output, in the order of that output's columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<String>,
 }
 
 /// How to rewrite a graph.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rewrite {
+    /// What depends on one input alone, by table.
+    pub tables: Option<Tabulate>,
+    /// Whether Snake activations become one operator where the precision is FP32; the backend must compute it.
+    pub fused_snake: bool,
     /// What stays in FP32 where the rest becomes half.
     pub islands: Islands,
     /// FP32 inputs and outputs that become half as well, such as those of a KV cache.
@@ -95,7 +120,7 @@ pub struct RewrittenOnnx {
 impl RewrittenOnnx {
     /// Rewrites a model to a precision.
     ///
-    /// FP32 is the file as it is. The half precisions turn float constants and computations into half, with
+    /// FP32 without tables is the file as it is. The half precisions turn float constants and computations into half, with
     /// conversions at inputs, outputs and islands. Constants that a pass converts come into `bytes`; all others stay
     /// where they are. Takes at most the size of the converted constants twice, besides the mapped file.
     ///
@@ -105,8 +130,9 @@ impl RewrittenOnnx {
         file: &ModelFile,
         precision: Precision,
         rewrite: &Rewrite,
+        evaluator: &dyn Evaluator,
     ) -> Result<Self, OnnxError> {
-        run(file, precision, &passes_for(precision, rewrite))
+        run(file, precision, &passes_for(precision, rewrite), evaluator)
     }
 
     /// The FP32 model with the range of every value it computes as a last output, for recording ranges.
@@ -115,7 +141,12 @@ impl RewrittenOnnx {
     /// [`OnnxError`].
     pub fn observed(file: &ModelFile) -> Result<Self, OnnxError> {
         let observe = Box::new(Observe { half_values: false });
-        run(file, Precision::Fp32, &[Box::new(DeadCode), observe])
+        run(
+            file,
+            Precision::Fp32,
+            &[Box::new(DeadCode), observe],
+            &NoEvaluator,
+        )
     }
 
     /// The FP32 twin of what [`Self::of`] gives for a half precision ([`RoundingTwin`]); `observed` also gives the range
@@ -128,6 +159,7 @@ impl RewrittenOnnx {
         precision: Precision,
         rewrite: &Rewrite,
         observed: bool,
+        evaluator: &dyn Evaluator,
     ) -> Result<Self, OnnxError> {
         let mut passes = passes_for(precision, rewrite);
         if let Some(of) = HalfType::of(precision) {
@@ -136,7 +168,7 @@ impl RewrittenOnnx {
                 passes.push(Box::new(Observe { half_values: true }));
             }
         }
-        run(file, Precision::Fp32, &passes)
+        run(file, Precision::Fp32, &passes, evaluator)
     }
 }
 
@@ -153,23 +185,37 @@ impl fmt::Debug for RewrittenOnnx {
 
 /// The passes that bring a graph to a precision, in order.
 pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
-    let Some(to) = HalfType::of(precision) else {
-        return Vec::new();
-    };
-    vec![
-        Box::new(DeadCode),
+    let to = HalfType::of(precision);
+    let Rewrite {
+        tables,
+        fused_snake,
+        islands,
+        half_io,
+    } = rewrite.clone();
+    let mut passes: Vec<Box<dyn Pass>> = Vec::new();
+    // First, so that tables are computed in FP32.
+    passes.extend(tables.map(|tabulate| Box::new(tabulate) as Box<dyn Pass>));
+    if !passes.is_empty() || to.is_some() {
+        passes.push(Box::new(DeadCode));
+    }
+    if fused_snake && to.is_none() {
+        passes.push(Box::new(FusedSnake));
+    }
+    passes.extend(to.map(|to| {
         Box::new(Half {
             to,
-            islands: rewrite.islands.clone(),
-            half_io: rewrite.half_io.clone(),
-        }),
-    ]
+            islands,
+            half_io,
+        }) as Box<dyn Pass>
+    }));
+    passes
 }
 
 fn run(
     file: &ModelFile,
     precision: Precision,
     passes: &[Box<dyn Pass>],
+    evaluator: &dyn Evaluator,
 ) -> Result<RewrittenOnnx, OnnxError> {
     let recipe = Recipe::of(passes);
     let mut report = Report::default();
@@ -185,7 +231,7 @@ fn run(
     }
     let mut graph = Graph::of(file);
     for pass in passes {
-        pass.run(&mut graph, &mut report)?;
+        pass.run(&mut graph, evaluator, &mut report)?;
     }
     let size = graph.model().encoded_len() as u64;
     if size > MAX_MODEL_BYTES {

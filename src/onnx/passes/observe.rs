@@ -4,6 +4,7 @@ use super::twin::EXACT;
 use super::{Pass, Report};
 use crate::onnx::data_type::onnx_from_dtype;
 use crate::onnx::error::OnnxError;
+use crate::onnx::evaluate::Evaluator;
 use crate::onnx::graph::Graph;
 use crate::onnx::operators;
 use crate::onnx::proto::tensor_proto::DataType;
@@ -41,7 +42,12 @@ impl Pass for Observe {
         BTreeMap::from([("half_values".to_owned(), self.half_values.to_string())])
     }
 
-    fn run(&self, graph: &mut Graph, report: &mut Report) -> Result<(), OnnxError> {
+    fn run(
+        &self,
+        graph: &mut Graph,
+        _evaluator: &dyn Evaluator,
+        report: &mut Report,
+    ) -> Result<(), OnnxError> {
         graph.require_flat()?;
         graph.index()?;
         let types = graph.types()?;

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_text_tells_settings_apart() {
         let plain = recipe(&[]).to_string();
-        assert!(plain.starts_with("dead_code/1\nhalf/1\n"), "{plain}");
+        assert!(plain.starts_with("dead_code/1\nhalf/2\n"), "{plain}");
         let texts = [
             plain,
             recipe(&["Softmax"]).to_string(),

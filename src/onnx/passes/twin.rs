@@ -5,6 +5,7 @@
 
 use super::{HalfType, Pass, Report};
 use crate::onnx::error::OnnxError;
+use crate::onnx::evaluate::Evaluator;
 use crate::onnx::graph::Graph;
 use crate::onnx::operators;
 use crate::onnx::proto::tensor_proto::DataType;
@@ -39,7 +40,12 @@ impl Pass for RoundingTwin {
         BTreeMap::from([("of".to_owned(), self.of.as_str().to_owned())])
     }
 
-    fn run(&self, graph: &mut Graph, _: &mut Report) -> Result<(), OnnxError> {
+    fn run(
+        &self,
+        graph: &mut Graph,
+        _evaluator: &dyn Evaluator,
+        _report: &mut Report,
+    ) -> Result<(), OnnxError> {
         graph.require_flat()?;
         graph.index()?;
         let types = graph.types()?;

@@ -12,7 +12,7 @@ pub use visibility::Attention;
 use super::error::{OpenError, SpeechError};
 use super::graph::{RunTime, StageGraph, port};
 use crate::backend::{CompiledGraph, Lane};
-use crate::bundle::Manifest;
+use crate::bundle::{Manifest, solver_times};
 use crate::ids::GraphId;
 use crate::tensor::{DType, Shape, Signature, Tensor, TensorView};
 use std::ops::Range;
@@ -100,7 +100,7 @@ impl FlowStage {
             vocabulary: 0..i32::try_from(manifest.llm.speech_vocab).unwrap_or(i32::MAX),
             max_tokens: max_tokens(manifest, shape.frames_per_token),
             guidance: manifest.flow.guidance,
-            times: cosine_times(manifest.flow.steps),
+            times: solver_times(manifest.flow.steps),
             noise: FixedNoise::new(shape.bins),
             tokens: EncoderTokens::new(shape.look_ahead),
         })
@@ -109,6 +109,11 @@ impl FlowStage {
     /// Steps of a solution.
     pub fn steps(&self) -> usize {
         self.times.len() - 1
+    }
+
+    /// Solver times, one more than there are steps.
+    pub fn times(&self) -> &[f32] {
+        &self.times
     }
 
     /// Tokens a call can have, the prompt's included.
@@ -233,21 +238,6 @@ fn finite(graph: GraphId, values: &[f32]) -> Result<(), SpeechError> {
     }
 }
 
-/// `1 - cos(π/2 · i/steps)` for `i` from 0 to `steps`.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "a handful of steps; the estimator takes single precision"
-)]
-fn cosine_times(steps: usize) -> Vec<f32> {
-    (0..=steps)
-        .map(|index| {
-            let share = index as f64 / steps as f64;
-            (1.0 - (std::f64::consts::FRAC_PI_2 * share).cos()) as f32
-        })
-        .collect()
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -310,17 +300,6 @@ fn estimator_contract(shape: &FlowShape) -> Signature {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_follow_the_cosine() {
-        let published = [
-            0.0, 0.012_312, 0.048_943, 0.108_993, 0.190_983, 0.292_893, 0.412_215, 0.546_010,
-            0.690_983, 0.843_566, 1.0,
-        ];
-        for (time, wanted) in cosine_times(10).into_iter().zip(published) {
-            assert!((time - wanted).abs() < 1e-6, "{time} {wanted}");
-        }
-    }
 
     #[test]
     fn only_whole_frames_are_repeated() {

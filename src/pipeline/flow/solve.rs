@@ -64,6 +64,16 @@ impl FlowSolve {
         conditional_row(&self.spks)
     }
 
+    /// The sample in both rows of guidance, `[2, bins, frames]` row-major.
+    pub fn samples(&self) -> &[f32] {
+        self.x.elements().expect("samples are f32")
+    }
+
+    /// The prompt's mel in front of zeros, `[bins, frames]` row-major.
+    pub fn cond(&self) -> &[f32] {
+        conditional_row(&self.cond)
+    }
+
     /// What the estimator gave last, `[2, bins, frames]` row-major.
     pub fn velocity(&self) -> &[f32] {
         self.velocity.elements().expect("velocities are f32")

@@ -53,7 +53,13 @@ async fn requests_are_counted_by_route_and_never_by_what_clients_make_up() {
         "cvtrt_http_requests_total{route=\"/v1/audio/speech\",status=\"400\"} 1",
         "cvtrt_http_requests_total{route=\"none\",status=\"404\"} 1",
         "cvtrt_requests_waiting{model=\"cosyvoice2-tiny\"} 0",
-        "cvtrt_speech_rtf_ratios_count{model=\"cosyvoice2-tiny\"} 1",
+        "cvtrt_requests_limit{model=\"cosyvoice2-tiny\"} 20",
+        "cvtrt_real_time_factor_count{model=\"cosyvoice2-tiny\"} 1",
+        "cvtrt_time_to_first_audio_seconds_count{model=\"cosyvoice2-tiny\"} 1",
+        "cvtrt_http_request_duration_seconds_count{route=\"/v1/audio/speech\"} 2",
+        "cvtrt_audio_seconds_total{model=\"cosyvoice2-tiny\"} 0.0",
+        "cvtrt_graph_info{model=\"cosyvoice2-tiny\",graph=\"llm\",backend=\"ort-cpu\",precision=\"fp32\",fallback=\"false\"} 1",
+        "cvtrt_build_info{version=",
         "cvtrt_speech_segments_total{model=\"cosyvoice2-tiny\",end=\"max_tokens\"} 1",
         "cvtrt_speech_loops_broken_total{model=\"cosyvoice2-tiny\"} 2",
     ] {
@@ -68,6 +74,44 @@ async fn the_server_says_what_runs_each_graph() {
     let model = &info["models"][0];
     assert_eq!(model["graphs"][0]["backend"], "ort-cpu");
     assert_eq!(model["load"]["places"], 20);
+}
+
+#[tokio::test]
+async fn a_model_below_its_floor_is_not_ready_and_speaks_nothing() {
+    let model = model(2, |segment, _| Ok(speech(segment)));
+    let floor = "ort-cuda".parse().expect("a backend");
+    let server = Server::new(vec![model.with_floor(Some(floor))], settings());
+    let ready = get(&server, "/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    let reason = "the least is ort-cuda: `llm` is served by ort-cpu in fp32";
+    let said = ready.json()["models"]["cosyvoice2-tiny"].to_string();
+    assert!(
+        said.contains(reason) && said.contains("--min-tier"),
+        "{said}"
+    );
+    let refused = ask(&server, speech_request(&json!({ "input": "a" }))).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.json()["error"]["code"], "below_floor");
+    let info = get(&server, "/performance_info").await.json();
+    assert_eq!(info["models"][0]["floor"], "ort-cuda");
+    assert_eq!(get(&server, "/healthz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_graph_that_fell_back_is_shown() {
+    let mut model = model(2, |segment, _| Ok(speech(segment)));
+    model.served[0].wanted = Precision::Fp16;
+    model.served[0].passed_over = vec!["tensorrt: there is no engine for it".to_owned()];
+    let server = Server::new(vec![model], settings());
+    let info = get(&server, "/performance_info").await.json();
+    let shown = &info["models"][0];
+    assert_eq!(shown["fallbacks"], json!(["llm"]));
+    assert_eq!(
+        shown["graphs"][0]["passed_over"][0],
+        "tensorrt: there is no engine for it"
+    );
+    let text = String::from_utf8(get(&server, "/metrics").await.body).expect("UTF-8");
+    assert!(text.contains("fallback=\"true\"} 1"), "{text}");
 }
 
 #[tokio::test]

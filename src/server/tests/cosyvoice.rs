@@ -88,20 +88,14 @@ async fn errors_have_the_shape_of_the_reference() {
 }
 
 #[tokio::test]
-async fn an_uploaded_prompt_is_refused_in_plain_words() {
-    let body = "--b\r\ncontent-disposition: form-data; name=\"tts_text\"\r\n\r\na\r\n\
-                --b\r\ncontent-disposition: form-data; name=\"prompt_wav\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--b--\r\n";
-    let request = post(
-        "/inference_zero_shot",
-        "multipart/form-data; boundary=b",
-        body,
-    );
-    let answer = ask(&server(), request).await;
-    assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
+async fn a_mode_the_model_lacks_is_refused_and_says_what_there_is() {
+    let path = "/inference_instruct?tts_text=a&spk_id=demo&instruct_text=Softly.";
+    let answer = get(&server(), path).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let said = answer.json()["detail"].to_string();
     assert!(
-        answer.json()["detail"]
-            .as_str()
-            .is_some_and(|text| text.contains("spk_id"))
+        said.contains("instruct") && said.contains("zero_shot"),
+        "{said}"
     );
 }
 
@@ -117,6 +111,7 @@ async fn broken_forms_are_refused() {
             400,
         ),
         (FORM, long, 413),
+        ("application/json", "{\"tts_text\": \"a\"}".to_owned(), 415),
     ];
     for (content_type, body, status) in cases {
         let answer = ask(&server, post("/inference_sft", content_type, body)).await;

@@ -1,8 +1,10 @@
 //! Routers over a fake speaker; sockets only where a connection is what is tested.
 
 mod admin;
+mod clients;
 mod cosyvoice;
 mod openai;
+mod recordings;
 mod socket;
 
 use super::{Model, Server, Settings};
@@ -38,29 +40,55 @@ fn server_saying(
     + Sync
     + 'static,
 ) -> Server {
-    let bundle = Bundle::open(Path::new(BUNDLE)).expect("the shipped bundle opens");
+    Server::new(vec![model(places, say)], settings())
+}
+
+fn settings() -> Settings {
+    Settings {
+        body_bytes: 20_000,
+        upload_bytes: 200_000,
+        uploads: 2,
+        text_chars: 500,
+        ..Settings::default()
+    }
+}
+
+fn model(
+    places: usize,
+    say: impl Fn(&SpeechRequest, &dyn Fn() -> bool) -> Result<Speech, SpeechError>
+    + Send
+    + Sync
+    + 'static,
+) -> Model {
+    model_of(Path::new(BUNDLE), places, say)
+}
+
+fn model_of(
+    bundle: &Path,
+    places: usize,
+    say: impl Fn(&SpeechRequest, &dyn Fn() -> bool) -> Result<Speech, SpeechError>
+    + Send
+    + Sync
+    + 'static,
+) -> Model {
+    let bundle = Bundle::open(bundle).expect("the bundle opens");
     let served = vec![Served {
         graph: GraphId::Llm,
         backend: BackendId::OrtCpu,
         precision: Precision::Fp32,
+        wanted: Precision::Fp32,
         file: "llm.onnx".into(),
         from_cache: false,
         passed_over: vec![],
         notes: vec![],
     }];
-    let model = Model::new(
+    Model::new(
         &bundle,
         TextFrontend::plain(),
         served,
         scheduler(places, say),
     )
-    .expect("a bundle to serve");
-    let settings = Settings {
-        body_bytes: 20_000,
-        text_chars: 500,
-        ..Settings::default()
-    };
-    Server::new(vec![model], settings)
+    .expect("a bundle to serve")
 }
 
 /// A server that says when it starts to speak, and then waits for a word or for the client to go, which it says, too.

@@ -160,11 +160,57 @@ async fn bodies_that_are_no_request_are_refused() {
     }
     let request = post("/v1/audio/speech", "application/json", vec![0xff, 0xfe]);
     assert_eq!(ask(&server, request).await.status.as_u16(), 400);
-    assert_eq!(get(&server, "/v1/audio/speech").await.status.as_u16(), 405);
-    assert_eq!(
-        get(&server, "/v1/no/such").await.json()["error"]["code"],
-        "not_found"
-    );
+}
+
+#[tokio::test]
+async fn json_is_known_by_its_content_type() {
+    let server = server();
+    for (content_type, status) in [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/vnd.api+json", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=b", 415),
+    ] {
+        let body = json!({ "input": "a", "response_format": "pcm" }).to_string();
+        let answer = ask(&server, post("/v1/audio/speech", content_type, body)).await;
+        assert_eq!(answer.status.as_u16(), status, "{content_type}");
+    }
+    let body = json!({ "input": "a", "response_format": "pcm" }).to_string();
+    let untyped = Request::post("/v1/audio/speech").body(Body::from(body));
+    let answer = ask(&server, untyped.expect("a request")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_path_or_method_that_is_none_is_answered_in_json() {
+    let server = server();
+    for (method, path, status, code) in [
+        ("GET", "/v1/no/such", 404, "not_found"),
+        ("GET", "/", 404, "not_found"),
+        ("POST", "/synthesize", 404, "not_found"),
+        ("GET", "/v1/audio/speech", 405, "method_not_allowed"),
+        ("DELETE", "/inference_sft", 405, "method_not_allowed"),
+        ("POST", "/healthz", 405, "method_not_allowed"),
+    ] {
+        let request = Request::builder().method(method).uri(path);
+        let answer = ask(&server, request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+        let error = &answer.json()["error"];
+        assert_eq!(error["code"], code, "{method} {path}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| text.contains(path)),
+            "{error}"
+        );
+        assert_eq!(
+            answer.header("allow").is_empty(),
+            status == 404,
+            "{method} {path}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -203,6 +249,14 @@ async fn models_and_voices_are_listed() {
     let models = get(&server, "/v1/models").await.json();
     assert_eq!(models["data"][0]["id"], "cosyvoice2-tiny");
     assert_eq!(models["object"], "list");
+    for name in ["cosyvoice2-tiny", "default"] {
+        let model = get(&server, &format!("/v1/models/{name}")).await.json();
+        assert_eq!(model, models["data"][0], "{name}");
+    }
+    assert_eq!(
+        get(&server, "/v1/models/no-such").await.status,
+        StatusCode::NOT_FOUND
+    );
     let voices = get(&server, "/v1/audio/voices").await.json();
     let name = voices["data"][0]["name"]
         .as_str()

@@ -3,9 +3,11 @@
 
 use super::blob::PlanBytes;
 use super::callback::{ProgressTarget, on_progress};
+use super::convert::{dims_from, dtype_from, sizes_from};
 use super::library::LibraryHandle;
 use super::status::{Message, ShimError, Status, check, text_from};
-use crate::tensor::{DType, Shape};
+use crate::ids::Precision;
+use crate::tensor::Shape;
 use crate::trt::builder::ParseError;
 use crate::trt::network::{LayerInfo, NetworkSummary, TensorInfo};
 use crate::trt::request::{BuildProgress, BuildRequest, HardwareCompatibility, TimingCache};
@@ -52,6 +54,11 @@ impl<'a> BuilderHandle<'a> {
             TimingCache::From(bytes) => (1, bytes),
         };
         let options = sys::cvtrt_options {
+            precision: match request.precision {
+                Precision::Fp32 => sys::CVTRT_DTYPE_F32,
+                Precision::Fp16 => sys::CVTRT_DTYPE_F16,
+                Precision::Bf16 => sys::CVTRT_DTYPE_BF16,
+            },
             workspace_bytes: request.workspace_bytes.unwrap_or(0),
             optimization_level: request.optimization_level.map_or(-1, i32::from),
             tf32: request.tf32.into(),
@@ -174,19 +181,12 @@ impl<'a> BuilderHandle<'a> {
             sys::cvtrt_builder_tensor(self.raw.as_ptr(), direction, index, &raw mut tensor)
         };
         check(status, &Message::new())?;
-        let rank = usize::try_from(tensor.dims.rank).unwrap_or(0);
         // SAFETY: the shim lends its strings until the builder is destroyed.
         let name = unsafe { text_from(tensor.name) };
         Ok(TensorInfo {
             name,
             dtype: dtype_from(tensor.dtype),
-            dims: tensor
-                .dims
-                .size
-                .iter()
-                .take(rank)
-                .map(|&size| usize::try_from(size).ok())
-                .collect(),
+            dims: sizes_from(&tensor.dims).collect(),
         })
     }
 
@@ -204,6 +204,25 @@ impl<'a> BuilderHandle<'a> {
             kind,
             dtype: dtype_from(layer.dtype),
         })
+    }
+
+    /// Makes the named layers compute in FP32 and counts those found. Only where the model's types do not bind the builder.
+    pub(in crate::trt) fn keep_fp32(&mut self, names: &[CString]) -> Result<usize, ShimError> {
+        let raw: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        let mut kept = 0;
+        let mut message = Message::new();
+        // SAFETY: the names outlive the call, which copies nothing.
+        let status = unsafe {
+            sys::cvtrt_builder_keep_fp32(
+                self.raw.as_ptr(),
+                raw.as_ptr(),
+                raw.len(),
+                &raw mut kept,
+                message.as_mut_ptr(),
+            )
+        };
+        check(status, &message)?;
+        Ok(usize::try_from(kept).unwrap_or(0))
     }
 
     /// Adds one optimisation profile.
@@ -276,27 +295,5 @@ fn bytes_from(blob: *mut sys::cvtrt_blob) -> Result<PlanBytes, ShimError> {
     PlanBytes::from_raw(blob).ok_or_else(|| ShimError {
         status: Status::NoObject,
         message: "the library's buffer has no memory".to_owned(),
-    })
-}
-
-fn dims_from(shape: Shape) -> sys::cvtrt_dims {
-    let mut dims = sys::cvtrt_dims::default();
-    for (out, &size) in dims.size.iter_mut().zip(shape.dims()) {
-        *out = i64::try_from(size).expect("a shape's sizes fit isize");
-        dims.rank += 1;
-    }
-    dims
-}
-
-fn dtype_from(number: i32) -> Option<DType> {
-    Some(match number {
-        sys::CVTRT_DTYPE_F32 => DType::F32,
-        sys::CVTRT_DTYPE_F16 => DType::F16,
-        sys::CVTRT_DTYPE_BF16 => DType::Bf16,
-        sys::CVTRT_DTYPE_I32 => DType::I32,
-        sys::CVTRT_DTYPE_I64 => DType::I64,
-        sys::CVTRT_DTYPE_BOOL => DType::Bool,
-        sys::CVTRT_DTYPE_U8 => DType::U8,
-        _ => return None,
     })
 }

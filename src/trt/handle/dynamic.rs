@@ -3,9 +3,11 @@
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::ffi::{CStr, c_void};
+use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 
 /// An open library. Stays open for the life of the process: its objects, threads and exit handlers need its code.
 #[derive(Debug)]
@@ -42,6 +44,31 @@ impl DynamicLibrary {
         // SAFETY: the type is the function's own, as above; the library stays open.
         Some(unsafe { version() })
     }
+}
+
+/// Puts a library in the place of TensorRT 8.6's plugins, which its parser is linked with and our graphs never need.
+///
+/// The dynamic loader knows it by the plugins' soname from then on, for the life of the process.
+pub(in crate::trt) fn load_plugin_stub() -> Result<(), StubError> {
+    static LOADED: Mutex<Option<DynamicLibrary>> = Mutex::new(None);
+    const STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugin_stub.so"));
+    // The lock guards an open library or nothing.
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if loaded.is_none() {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(STUB)?;
+        *loaded = Some(DynamicLibrary::open(file.path())?);
+    }
+    Ok(())
+}
+
+/// Why the stub could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::trt) enum StubError {
+    #[error("the stand-in for its plugins could not be written ({0})")]
+    File(#[from] std::io::Error),
+    #[error("the stand-in for its plugins could not be loaded ({0})")]
+    Load(#[from] libloading::Error),
 }
 
 impl EntryPoint {

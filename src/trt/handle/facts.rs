@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "calls the shim's test support")]
 
 use super::status::text_from;
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 
 /// Where one declared method lies in its table.
 #[derive(Debug)]
@@ -60,10 +60,10 @@ pub(in crate::trt) fn value_facts() -> Vec<ValueFact> {
     facts
 }
 
-/// The project's name of a layer type's number.
-pub(in crate::trt) fn layer_kind(number: i32) -> String {
-    // SAFETY: takes any number and returns a static string.
-    fact_text(unsafe { cvtrt_layer_kind(number) })
+/// The project's name of a layer type's number in one set of declarations.
+pub(in crate::trt) fn layer_kind(abi: &CStr, number: i32) -> String {
+    // SAFETY: takes any string and number, and returns a static string.
+    fact_text(unsafe { cvtrt_layer_kind(abi.as_ptr(), number) })
 }
 
 fn fact_text(text: *const c_char) -> String {
@@ -118,5 +118,5 @@ impl Default for RawValueFact {
 unsafe extern "C" {
     fn cvtrt_slot_fact_at(index: i32, out: *mut RawSlotFact) -> i32;
     fn cvtrt_value_fact_at(index: i32, out: *mut RawValueFact) -> i32;
-    fn cvtrt_layer_kind(number: i32) -> *const c_char;
+    fn cvtrt_layer_kind(abi: *const c_char, number: i32) -> *const c_char;
 }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "calls the shim's test doubles")]
 
 use super::dynamic::EntryPoint;
-use super::library::{EntryPoints, LibraryHandle};
+use super::library::{BuildEntryPoints, EntryPoints, LibraryHandle};
 use crate::trt::library::TrtLibrary;
 use crate::trt::version::{Declarations, LibraryVersion};
 use std::ffi::{c_char, c_void};
@@ -30,6 +30,15 @@ pub(in crate::trt) enum Behaviour {
     TargetRefused = 15,
     LogsFromThreads = 16,
     NullNames = 17,
+    SlowFp16 = 18,
+    RuntimeNull = 19,
+    RuntimeLowAddress = 20,
+    EngineNull = 21,
+    ContextNull = 22,
+    ProfileRefused = 23,
+    ShapeRefused = 24,
+    AddressRefused = 25,
+    EnqueueFails = 26,
 }
 
 /// A library whose calls the current thread records.
@@ -38,25 +47,37 @@ pub(in crate::trt) fn fake_library(raw_version: i32, behaviour: Behaviour) -> Tr
     unsafe { cvtrt_fake_behave(behaviour as i32) };
     let version = LibraryVersion::decode(raw_version).expect("a known scheme");
     let declarations = version.declarations().expect("a supported version");
-    let (create_builder, create_parser) = match declarations {
-        Declarations::Rtx => (
+    let [create_runtime, create_builder, create_parser] = match declarations {
+        Declarations::Rtx => [
+            cvtrt_fake_runtime_rtx as *mut c_void,
             cvtrt_fake_builder_rtx as *mut c_void,
             cvtrt_fake_parser_rtx as *mut c_void,
-        ),
-        Declarations::V11 => (
+        ],
+        Declarations::V11 => [
+            cvtrt_fake_runtime_v11 as *mut c_void,
             cvtrt_fake_builder_v11 as *mut c_void,
             cvtrt_fake_parser_v11 as *mut c_void,
-        ),
-        Declarations::V10 => (
+        ],
+        Declarations::V10 => [
+            cvtrt_fake_runtime_v10 as *mut c_void,
             cvtrt_fake_builder_v10 as *mut c_void,
             cvtrt_fake_parser_v10 as *mut c_void,
-        ),
-    };
+        ],
+        Declarations::V8 => [
+            cvtrt_fake_runtime_v8 as *mut c_void,
+            cvtrt_fake_builder_v8 as *mut c_void,
+            cvtrt_fake_parser_v8 as *mut c_void,
+        ],
+    }
+    .map(EntryPoint::from_function);
     let entry = EntryPoints {
-        create_builder: EntryPoint::from_function(create_builder),
-        create_parser: EntryPoint::from_function(create_parser),
         infer_version: raw_version,
-        parser_version: 200,
+        create_runtime,
+        build: Some(BuildEntryPoints {
+            create_builder,
+            create_parser,
+            parser_version: 200,
+        }),
     };
     let handle = LibraryHandle::open(&entry).expect("the shim knows the declarations");
     TrtLibrary::from_handle(handle, version, PathBuf::from("fake"))
@@ -76,9 +97,14 @@ pub(in crate::trt) fn take_record() -> Vec<String> {
 unsafe extern "C" {
     fn cvtrt_fake_behave(behaviour: i32);
     fn cvtrt_fake_take_record(out: *mut c_char, capacity: usize) -> usize;
+    fn cvtrt_fake_runtime_rtx(logger: *mut c_void, version: i32) -> *mut c_void;
+    fn cvtrt_fake_runtime_v11(logger: *mut c_void, version: i32) -> *mut c_void;
+    fn cvtrt_fake_runtime_v10(logger: *mut c_void, version: i32) -> *mut c_void;
+    fn cvtrt_fake_runtime_v8(logger: *mut c_void, version: i32) -> *mut c_void;
     fn cvtrt_fake_builder_rtx(logger: *mut c_void, version: i32) -> *mut c_void;
     fn cvtrt_fake_builder_v11(logger: *mut c_void, version: i32) -> *mut c_void;
     fn cvtrt_fake_builder_v10(logger: *mut c_void, version: i32) -> *mut c_void;
+    fn cvtrt_fake_builder_v8(logger: *mut c_void, version: i32) -> *mut c_void;
     fn cvtrt_fake_parser_rtx(
         network: *mut c_void,
         logger: *mut c_void,
@@ -94,4 +120,6 @@ unsafe extern "C" {
         logger: *mut c_void,
         version: i32,
     ) -> *mut c_void;
+    fn cvtrt_fake_parser_v8(network: *mut c_void, logger: *mut c_void, version: i32)
+    -> *mut c_void;
 }

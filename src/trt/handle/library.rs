@@ -9,15 +9,24 @@ use crate::trt::sys;
 use crate::trt::version::LibraryVersion;
 use std::ptr::{self, NonNull};
 
-/// The functions a build starts from.
+/// The functions everything starts from.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::trt) struct EntryPoints {
+    /// What the library answers for its version; handed back to it.
+    pub(in crate::trt) infer_version: i32,
+    /// `createInferRuntime_INTERNAL`.
+    pub(in crate::trt) create_runtime: EntryPoint,
+    /// What a build needs besides; a lean library has none of it.
+    pub(in crate::trt) build: Option<BuildEntryPoints>,
+}
+
+/// The functions a build starts from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::trt) struct BuildEntryPoints {
     /// `createInferBuilder_INTERNAL`.
     pub(in crate::trt) create_builder: EntryPoint,
     /// `createNvOnnxParser_INTERNAL`.
     pub(in crate::trt) create_parser: EntryPoint,
-    /// What the library answers for its version; handed back to it.
-    pub(in crate::trt) infer_version: i32,
     /// What the parser answers for its version; handed back to it.
     pub(in crate::trt) parser_version: i32,
 }
@@ -44,11 +53,16 @@ impl LibraryHandle {
                 message: format!("no declarations for version number {}", entry.infer_version),
             })?;
         let log: &'static LogTail = Box::leak(Box::default());
+        let address_or_null = |of: fn(&BuildEntryPoints) -> EntryPoint| {
+            let entry = entry.build.as_ref().map(of);
+            entry.map_or(ptr::null_mut(), EntryPoint::as_ptr)
+        };
         let points = sys::cvtrt_entry_points {
-            create_builder: entry.create_builder.as_ptr(),
-            create_parser: entry.create_parser.as_ptr(),
+            create_runtime: entry.create_runtime.as_ptr(),
+            create_builder: address_or_null(|build| build.create_builder),
+            create_parser: address_or_null(|build| build.create_parser),
             infer_version: entry.infer_version,
-            parser_version: entry.parser_version,
+            parser_version: entry.build.map_or(0, |build| build.parser_version),
             log: Some(on_log),
             log_user: ptr::from_ref(log).cast_mut().cast(),
         };

@@ -3,7 +3,9 @@
 mod blob;
 mod builder;
 mod callback;
+mod convert;
 mod dynamic;
+mod engine;
 #[cfg(all(test, feature = "testkit"))]
 mod facts;
 #[cfg(all(test, feature = "testkit"))]
@@ -13,10 +15,11 @@ mod status;
 
 pub use blob::PlanBytes;
 pub(super) use builder::{BuilderHandle, RawRange};
-pub(super) use dynamic::{DynamicLibrary, EntryPoint};
+pub(super) use dynamic::{DynamicLibrary, EntryPoint, load_plugin_stub};
+pub(super) use engine::{ContextHandle, EngineHandle};
 #[cfg(all(test, feature = "testkit"))]
 pub(super) use facts::{SlotFact, layer_kind, slot_facts, value_facts};
 #[cfg(all(test, feature = "testkit"))]
 pub(super) use fake::{Behaviour, fake_library, take_record};
-pub(super) use library::{EntryPoints, LibraryHandle};
+pub(super) use library::{BuildEntryPoints, EntryPoints, LibraryHandle};
 pub(super) use status::{ShimError, Status};

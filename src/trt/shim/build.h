@@ -1,8 +1,11 @@
 // The build half, written once for every set of declarations. `Abi` names the classes and says what they can do.
 #pragma once
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 
+#include "dims.h"
 #include "listeners.h"
 #include "names.h"
 #include "session.h"
@@ -47,9 +50,15 @@ public:
     cvtrt_parse_error parse_error(int32_t index) const override
     {
         in_range(index, parser_->getNbErrors());
-        const abi::IParserError& error = *checked(parser_->getError(index), "getError");
-        return {static_cast<int32_t>(error.code()), error.node(), text_or_empty(error.nodeName()),
-                text_or_empty(error.nodeOperator()), text_or_empty(error.desc())};
+        const typename Abi::ParserError& error = *checked(parser_->getError(index), "getError");
+        const char* name = nullptr;
+        const char* operation = nullptr;
+        if constexpr (Abi::parser_names_nodes) {
+            name = error.nodeName();
+            operation = error.nodeOperator();
+        }
+        return {static_cast<int32_t>(error.code()), error.node(), text_or_empty(name), text_or_empty(operation),
+                text_or_empty(error.desc())};
     }
 
     cvtrt_counts counts() const override
@@ -65,13 +74,7 @@ public:
         in_range(index, input ? network->getNbInputs() : network->getNbOutputs());
         typename Abi::Tensor& tensor =
             *checked(input ? network->getInput(index) : network->getOutput(index), "getInput or getOutput");
-        const auto dims = tensor->getDimensions();
-        cvtrt_tensor out{text_or_empty(tensor->getName()), dtype_from(tensor->getType()), {}};
-        out.dims.rank = dims.nbDims;
-        for (int32_t axis = 0; axis < dims.nbDims && axis < CVTRT_MAX_DIMS; ++axis) {
-            out.dims.size[axis] = dims.d[axis];
-        }
-        return out;
+        return {text_or_empty(tensor->getName()), dtype_from(tensor->getType()), dims_from(tensor->getDimensions())};
     }
 
     cvtrt_layer layer(int32_t index) const override
@@ -84,7 +87,25 @@ public:
             typename Abi::Tensor& output = *checked(layer->getOutput(0), "getOutput");
             dtype = dtype_from(output->getType());
         }
-        return {text_or_empty(layer->getName()), layer_kind(layer->getType()), dtype};
+        return {text_or_empty(layer->getName()), layer_kind(Abi::layer_type(layer->getType())), dtype};
+    }
+
+    int32_t keep_fp32(const char* const* names, std::size_t count) override
+    {
+        if constexpr (Abi::strongly_typed) {
+            throw Failure{CVTRT_UNSUPPORTED, std::string("precision per layer with ") + Abi::name};
+        } else {
+            typename Abi::Network& network = *network_;
+            int32_t kept = 0;
+            for (int32_t index = 0; index < network->getNbLayers(); ++index) {
+                typename Abi::Layer& layer = *checked(network->getLayer(index), "getLayer");
+                const std::string_view name = text_or_empty(layer->getName());
+                if (std::find(names, names + count, name) != names + count && compute_in_fp32(layer)) {
+                    ++kept;
+                }
+            }
+            return kept;
+        }
     }
 
     void add_profile(const cvtrt_range* ranges, std::size_t count) override
@@ -147,12 +168,38 @@ private:
         if (options.optimization_level >= 0) {
             config->setBuilderOptimizationLevel(options.optimization_level);
         }
-        if (options.progress != nullptr) {
-            config->setProgressMonitor(&monitor_);
+        if constexpr (Abi::progress) {
+            if (options.progress != nullptr) {
+                config->setProgressMonitor(&monitor_);
+            }
         }
+        set_typing(options);
         set_portability(options);
         set_targets(options);
         set_timing_cache(options);
+    }
+
+    // A strongly typed network computes in the types of the model. TensorRT 8.6 takes those as hints: it needs leave for
+    // the half type, and orders for the layers that must not have it.
+    void set_typing(const cvtrt_options& options)
+    {
+        if constexpr (!Abi::strongly_typed) {
+            typename Abi::Config& config = *config_;
+            // cuBLAS and cuDNN are not carried, so the builder must not look for them.
+            config->setTacticSources((1U << static_cast<int32_t>(Abi::TacticSource::kEDGE_MASK_CONVOLUTIONS))
+                | (1U << static_cast<int32_t>(Abi::TacticSource::kJIT_CONVOLUTIONS)));
+            switch (options.precision) {
+            case CVTRT_DTYPE_F32: return;
+            case CVTRT_DTYPE_F16: break;
+            default: throw Failure{CVTRT_UNSUPPORTED, std::string("this precision with ") + Abi::name};
+            }
+            typename Abi::Builder& builder = *builder_;
+            if (!builder->platformHasFastFp16()) {
+                throw Failure{CVTRT_UNSUPPORTED, "FP16 is not fast on this device"};
+            }
+            config->setFlag(Abi::BuilderFlag::kFP16);
+            config->setFlag(Abi::BuilderFlag::kOBEY_PRECISION_CONSTRAINTS);
+        }
     }
 
     void set_portability(const cvtrt_options& options)
@@ -178,6 +225,23 @@ private:
             default: throw Failure{CVTRT_INVALID_ARGUMENT, "unknown hardware compatibility level"};
             }
         }
+    }
+
+    // Layers of other types, such as those that compute shapes, have no precision to set.
+    static bool compute_in_fp32(typename Abi::Layer& layer)
+    {
+        bool floating = false;
+        for (int32_t index = 0; index < layer->getNbOutputs(); ++index) {
+            typename Abi::Tensor& output = *checked(layer->getOutput(index), "getOutput");
+            if (output->getType() == abi::DataType::kFLOAT) {
+                layer->setOutputType(index, abi::DataType::kFLOAT);
+                floating = true;
+            }
+        }
+        if (floating) {
+            layer->setPrecision(abi::DataType::kFLOAT);
+        }
+        return floating;
     }
 
     void set_targets(const cvtrt_options& options)
@@ -222,22 +286,11 @@ private:
     static void set_dimensions(
         typename Abi::Profile& profile, const char* input, abi::OptProfileSelector select, const cvtrt_dims& dims)
     {
-        if (input == nullptr || dims.rank < 0 || dims.rank > CVTRT_MAX_DIMS) {
-            throw Failure{CVTRT_INVALID_ARGUMENT, "a range needs an input name and at most eight dimensions"};
+        if (input == nullptr) {
+            throw Failure{CVTRT_INVALID_ARGUMENT, "a range needs an input name"};
         }
-        abi::Dims64 out{dims.rank, {}};
-        for (int32_t axis = 0; axis < dims.rank; ++axis) {
-            out.d[axis] = dims.size[axis];
-        }
-        if (!profile->setDimensions(input, select, out)) {
+        if (!profile->setDimensions(input, select, dims_to<typename Abi::Dims>(dims))) {
             throw Failure{CVTRT_FAILED, std::string("the ranges of input `") + input + "` are inconsistent"};
-        }
-    }
-
-    static void in_range(int32_t index, int32_t count)
-    {
-        if (index < 0 || index >= count) {
-            throw Failure{CVTRT_INVALID_ARGUMENT, "index out of range"};
         }
     }
 
@@ -248,23 +301,7 @@ private:
     std::unique_ptr<abi::ITimingCache> timing_cache_;
     std::unique_ptr<typename Abi::Config> config_;
     std::unique_ptr<typename Abi::Network> network_;
-    std::unique_ptr<typename Abi::Parser> parser_;
-};
-
-template <class Abi>
-class Library final : public cvtrt_library {
-public:
-    explicit Library(const cvtrt_entry_points& entry) : entry_(entry), logger_(LogTarget{entry.log, entry.log_user}) {}
-
-    std::unique_ptr<cvtrt_builder> create_builder(const cvtrt_options& options) override
-    {
-        return std::make_unique<Build<Abi>>(logger_, entry_, options);
-    }
-
-private:
-    cvtrt_entry_points entry_;
-    // One for all objects of this library: it keeps the first logger it is given.
-    Logger<typename Abi::Logger> logger_;
+    std::unique_ptr<typename Abi::Parser, typename Abi::DeleteParser> parser_;
 };
 
 } // namespace cvtrt

@@ -43,6 +43,8 @@ typedef int32_t cvtrt_status;
 #define CVTRT_ABI_V11 2
 /* TensorRT 10. */
 #define CVTRT_ABI_V10 3
+/* TensorRT 8.6. */
+#define CVTRT_ABI_V8 4
 
 #define CVTRT_SEVERITY_INTERNAL_ERROR 0
 #define CVTRT_SEVERITY_ERROR 1
@@ -77,6 +79,8 @@ typedef int32_t cvtrt_status;
 typedef struct cvtrt_library cvtrt_library;
 typedef struct cvtrt_builder cvtrt_builder;
 typedef struct cvtrt_blob cvtrt_blob;
+typedef struct cvtrt_engine cvtrt_engine;
+typedef struct cvtrt_context cvtrt_context;
 
 typedef struct cvtrt_message {
     char text[CVTRT_MESSAGE_BYTES];
@@ -92,8 +96,9 @@ typedef int32_t (*cvtrt_progress_fn)(
 
 /* What was found with dlsym; the addresses and the logger's target must stay valid for the life of the process. */
 typedef struct cvtrt_entry_points {
-    void* create_builder; /* createInferBuilder_INTERNAL */
-    void* create_parser;  /* createNvOnnxParser_INTERNAL */
+    void* create_runtime; /* createInferRuntime_INTERNAL */
+    void* create_builder; /* createInferBuilder_INTERNAL; null in a library that only runs engines */
+    void* create_parser;  /* createNvOnnxParser_INTERNAL; null where `create_builder` is */
     int32_t infer_version;
     int32_t parser_version;
     cvtrt_log_fn log;
@@ -101,6 +106,7 @@ typedef struct cvtrt_entry_points {
 } cvtrt_entry_points;
 
 typedef struct cvtrt_options {
+    int32_t precision;          /* what the model computes in: CVTRT_DTYPE_F32, _F16 or _BF16 */
     uint64_t workspace_bytes;   /* zero keeps the library's default */
     int32_t optimization_level; /* negative keeps the library's default */
     int32_t tf32;               /* nonzero allows TF32 products */
@@ -178,6 +184,11 @@ cvtrt_status cvtrt_builder_counts(cvtrt_builder* builder, cvtrt_counts* out);
 cvtrt_status cvtrt_builder_tensor(cvtrt_builder* builder, int32_t direction, int32_t index, cvtrt_tensor* out);
 cvtrt_status cvtrt_builder_layer(cvtrt_builder* builder, int32_t index, cvtrt_layer* out);
 
+/* Makes the named layers compute in FP32 and counts those it found. Where the model's own types bind the builder, this is
+ * CVTRT_UNSUPPORTED and not needed. */
+cvtrt_status cvtrt_builder_keep_fp32(
+    cvtrt_builder* builder, const char* const* names, size_t count, int32_t* out, cvtrt_message* message);
+
 /* Adds one optimisation profile made of the given ranges. */
 cvtrt_status cvtrt_builder_add_profile(
     cvtrt_builder* builder, const cvtrt_range* ranges, size_t count, cvtrt_message* message);
@@ -193,6 +204,58 @@ cvtrt_status cvtrt_blob_bytes(const cvtrt_blob* blob, const uint8_t** data, size
 
 /* Null is allowed. */
 void cvtrt_blob_destroy(cvtrt_blob* blob);
+
+typedef struct cvtrt_engine_facts {
+    int32_t ports;    /* inputs and outputs */
+    int32_t profiles; /* optimisation profiles */
+    uint64_t scratch_bytes; /* device memory a context needs while it runs, the most over all profiles */
+} cvtrt_engine_facts;
+
+typedef struct cvtrt_port {
+    const char* name; /* borrowed until the engine is destroyed */
+    int32_t dtype;
+    int32_t direction; /* CVTRT_TENSOR_INPUT or CVTRT_TENSOR_OUTPUT */
+    int32_t on_host;   /* nonzero: a shape tensor, whose address is host memory */
+    cvtrt_dims dims;
+} cvtrt_port;
+
+/* Deserialises a plan. The bytes may go afterwards. Needs a CUDA device; `host_code` lets a version-compatible plan run
+ * the lean runtime inside it, and so must be nonzero for trusted plans only. */
+cvtrt_status cvtrt_engine_load(
+    cvtrt_library* library, const void* plan, size_t bytes, int32_t host_code, cvtrt_engine** out, cvtrt_message* message);
+
+/* Deletes the engine, then its runtime. All its contexts must be gone. Null is allowed. */
+void cvtrt_engine_destroy(cvtrt_engine* engine);
+
+cvtrt_status cvtrt_engine_get_facts(const cvtrt_engine* engine, cvtrt_engine_facts* out);
+cvtrt_status cvtrt_engine_port(const cvtrt_engine* engine, int32_t index, cvtrt_port* out);
+
+/* What one optimisation profile takes for an input. */
+cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32_t profile, cvtrt_range* out);
+
+/* A context without device memory of its own: cvtrt_context_set_scratch comes before the first run. */
+cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message);
+
+/* No run of it may be under way. Null is allowed. */
+void cvtrt_context_destroy(cvtrt_context* context);
+
+/* Device memory of at least the engine's `scratch_bytes`, not used by anything else while a run is under way. */
+cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uint64_t bytes, cvtrt_message* message);
+
+/* `stream` is a CUstream, here and below. Forgets the input shapes. */
+cvtrt_status cvtrt_context_set_profile(cvtrt_context* context, int32_t profile, void* stream, cvtrt_message* message);
+
+cvtrt_status cvtrt_context_set_input_shape(
+    cvtrt_context* context, int32_t index, const cvtrt_dims* dims, cvtrt_message* message);
+
+/* The shape that follows from the input shapes set so far; a negative rank where it does not follow yet. */
+cvtrt_status cvtrt_context_shape(const cvtrt_context* context, int32_t index, cvtrt_dims* out);
+
+/* Memory of one input or output: on the device, or on the host where the port says so. */
+cvtrt_status cvtrt_context_set_address(cvtrt_context* context, int32_t index, void* address, cvtrt_message* message);
+
+/* Enqueues one run and returns before it is done. The addresses must stay valid until then. */
+cvtrt_status cvtrt_context_enqueue(cvtrt_context* context, void* stream, cvtrt_message* message);
 
 #ifdef __cplusplus
 }

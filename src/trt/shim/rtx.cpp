@@ -1,5 +1,5 @@
 #include "abi/rtx.h"
-#include "build.h"
+#include "library.h"
 
 namespace cvtrt {
 

@@ -50,6 +50,7 @@ std::unique_ptr<cvtrt_library> open(int32_t abi, const cvtrt_entry_points& entry
     case CVTRT_ABI_RTX: return cvtrt::open_rtx(entry);
     case CVTRT_ABI_V11: return cvtrt::open_v11(entry);
     case CVTRT_ABI_V10: return cvtrt::open_v10(entry);
+    case CVTRT_ABI_V8: return cvtrt::open_v8(entry);
     default: throw Failure{CVTRT_INVALID_ARGUMENT, "unknown set of interface declarations"};
     }
 }
@@ -61,7 +62,7 @@ cvtrt_status cvtrt_library_open(
 {
     return guarded(message, [&] {
         need(entry, out);
-        need(entry->create_builder, entry->create_parser);
+        need(entry->create_runtime);
         if (entry->log == nullptr) {
             throw Failure{CVTRT_INVALID_ARGUMENT, "a library needs a log function"};
         }
@@ -135,6 +136,15 @@ cvtrt_status cvtrt_builder_layer(cvtrt_builder* builder, int32_t index, cvtrt_la
     });
 }
 
+cvtrt_status cvtrt_builder_keep_fp32(
+    cvtrt_builder* builder, const char* const* names, size_t count, int32_t* out, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(builder, names, out);
+        *out = builder->keep_fp32(names, count);
+    });
+}
+
 cvtrt_status cvtrt_builder_add_profile(
     cvtrt_builder* builder, const cvtrt_range* ranges, size_t count, cvtrt_message* message)
 {
@@ -173,4 +183,104 @@ cvtrt_status cvtrt_blob_bytes(const cvtrt_blob* blob, const uint8_t** data, size
 void cvtrt_blob_destroy(cvtrt_blob* blob)
 {
     guarded(nullptr, [&] { delete blob; });
+}
+
+cvtrt_status cvtrt_engine_load(
+    cvtrt_library* library, const void* plan, size_t bytes, int32_t host_code, cvtrt_engine** out, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(library, plan, out);
+        *out = library->load_engine(plan, bytes, host_code != 0).release();
+    });
+}
+
+void cvtrt_engine_destroy(cvtrt_engine* engine)
+{
+    guarded(nullptr, [&] { delete engine; });
+}
+
+cvtrt_status cvtrt_engine_get_facts(const cvtrt_engine* engine, cvtrt_engine_facts* out)
+{
+    return guarded(nullptr, [&] {
+        need(engine, out);
+        *out = engine->facts();
+    });
+}
+
+cvtrt_status cvtrt_engine_port(const cvtrt_engine* engine, int32_t index, cvtrt_port* out)
+{
+    return guarded(nullptr, [&] {
+        need(engine, out);
+        *out = engine->port(index);
+    });
+}
+
+cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32_t profile, cvtrt_range* out)
+{
+    return guarded(nullptr, [&] {
+        need(engine, out);
+        *out = engine->range(index, profile);
+    });
+}
+
+cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(engine, out);
+        *out = engine->create_context().release();
+    });
+}
+
+void cvtrt_context_destroy(cvtrt_context* context)
+{
+    guarded(nullptr, [&] { delete context; });
+}
+
+cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uint64_t bytes, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(context);
+        context->set_scratch(memory, bytes);
+    });
+}
+
+cvtrt_status cvtrt_context_set_profile(cvtrt_context* context, int32_t profile, void* stream, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(context);
+        context->set_profile(profile, stream);
+    });
+}
+
+cvtrt_status cvtrt_context_set_input_shape(
+    cvtrt_context* context, int32_t index, const cvtrt_dims* dims, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(context, dims);
+        context->set_input_shape(index, *dims);
+    });
+}
+
+cvtrt_status cvtrt_context_shape(const cvtrt_context* context, int32_t index, cvtrt_dims* out)
+{
+    return guarded(nullptr, [&] {
+        need(context, out);
+        *out = context->shape(index);
+    });
+}
+
+cvtrt_status cvtrt_context_set_address(cvtrt_context* context, int32_t index, void* address, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(context);
+        context->set_address(index, address);
+    });
+}
+
+cvtrt_status cvtrt_context_enqueue(cvtrt_context* context, void* stream, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(context);
+        context->enqueue(stream);
+    });
 }

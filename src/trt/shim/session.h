@@ -26,6 +26,13 @@ T* checked(T* object, const char* maker)
     return object;
 }
 
+inline void in_range(int32_t index, int32_t count)
+{
+    if (index < 0 || index >= count) {
+        throw Failure{CVTRT_INVALID_ARGUMENT, "index out of range"};
+    }
+}
+
 inline const char* text_or_empty(const char* text) noexcept { return text == nullptr ? "" : text; }
 
 } // namespace cvtrt
@@ -33,6 +40,7 @@ inline const char* text_or_empty(const char* text) noexcept { return text == nul
 struct cvtrt_library {
     virtual ~cvtrt_library() = default;
     virtual std::unique_ptr<cvtrt_builder> create_builder(const cvtrt_options& options) = 0;
+    virtual std::unique_ptr<cvtrt_engine> load_engine(const void* plan, std::size_t bytes, bool host_code) = 0;
 };
 
 struct cvtrt_builder {
@@ -43,9 +51,28 @@ struct cvtrt_builder {
     virtual cvtrt_counts counts() const = 0;
     virtual cvtrt_tensor tensor(int32_t direction, int32_t index) const = 0;
     virtual cvtrt_layer layer(int32_t index) const = 0;
+    virtual int32_t keep_fp32(const char* const* names, std::size_t count) = 0;
     virtual void add_profile(const cvtrt_range* ranges, std::size_t count) = 0;
     virtual std::unique_ptr<cvtrt_blob> build() = 0;
     virtual std::unique_ptr<cvtrt_blob> timing_cache() = 0;
+};
+
+struct cvtrt_engine {
+    virtual ~cvtrt_engine() = default;
+    virtual cvtrt_engine_facts facts() const = 0;
+    virtual cvtrt_port port(int32_t index) const = 0;
+    virtual cvtrt_range range(int32_t index, int32_t profile) const = 0;
+    virtual std::unique_ptr<cvtrt_context> create_context() = 0;
+};
+
+struct cvtrt_context {
+    virtual ~cvtrt_context() = default;
+    virtual void set_scratch(void* memory, uint64_t bytes) = 0;
+    virtual void set_profile(int32_t profile, void* stream) = 0;
+    virtual void set_input_shape(int32_t index, const cvtrt_dims& dims) = 0;
+    virtual cvtrt_dims shape(int32_t index) const = 0;
+    virtual void set_address(int32_t index, void* address) = 0;
+    virtual void enqueue(void* stream) = 0;
 };
 
 struct cvtrt_blob {
@@ -58,5 +85,6 @@ namespace cvtrt {
 std::unique_ptr<cvtrt_library> open_rtx(const cvtrt_entry_points& entry);
 std::unique_ptr<cvtrt_library> open_v11(const cvtrt_entry_points& entry);
 std::unique_ptr<cvtrt_library> open_v10(const cvtrt_entry_points& entry);
+std::unique_ptr<cvtrt_library> open_v8(const cvtrt_entry_points& entry);
 
 } // namespace cvtrt

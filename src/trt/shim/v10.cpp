@@ -1,5 +1,5 @@
 #include "abi/v10.h"
-#include "build.h"
+#include "library.h"
 
 namespace cvtrt {
 

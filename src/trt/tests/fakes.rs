@@ -1,6 +1,7 @@
 //! The shim against recording fakes: what it asks for, in which order, and what it makes of every failure.
 
 use super::{opt_profile, plain, unheard};
+use crate::ids::Precision;
 use crate::profile::ComputeCapability;
 use crate::tensor::DType;
 use crate::trt::handle::{Behaviour, fake_library, take_record};
@@ -15,6 +16,7 @@ use std::sync::Mutex;
 const RTX: i32 = 10_701;
 const V11: i32 = 110_400;
 const V10: i32 = 101_601;
+const V8: i32 = 8_600;
 
 fn build(library: &TrtLibrary, request: &BuildRequest<'_>) -> Result<BuiltPlan, BuildError> {
     library.build_where_safe(request, &unheard)
@@ -82,6 +84,53 @@ fn options_become_calls_with_each_versions_own_numbers() {
 }
 
 #[test]
+fn the_last_weakly_typed_library_is_told_every_type() {
+    let islands = ["project".to_owned(), "elsewhere".to_owned()];
+    let request = BuildRequest {
+        precision: Precision::Fp16,
+        fp32_nodes: &islands,
+        tf32: false,
+        version_compatible: true,
+        ..plain(b"model")
+    };
+    let library = fake_library(V8, Behaviour::Works);
+    let built = build(&library, &request).expect("the fake works");
+    assert_eq!(built.network.layers[0].kind, "matrix_multiply");
+    assert_eq!(
+        take_record()[..12],
+        [
+            "create builder 8600",
+            "setProfilingVerbosity 2",
+            "clearFlag 7",
+            "setTacticSources 24",
+            "setFlag 0",
+            "setFlag 10",
+            "setFlag 15",
+            "createNetworkV2 1",
+            "create parser 200",
+            "parse 5 -",
+            "setOutputType 0 0",
+            "setPrecision 0",
+        ]
+    );
+    let full = plain(b"model");
+    build(&library, &full).expect("the fake works");
+    let record = take_record();
+    assert!(
+        !record.iter().any(|call| call.starts_with("setFlag")),
+        "{record:?}"
+    );
+    let unsupported = [
+        (Precision::Bf16, Behaviour::Works),
+        (Precision::Fp16, Behaviour::SlowFp16),
+    ];
+    for (precision, behaviour) in unsupported {
+        let error = failure(V8, behaviour, &BuildRequest { precision, ..full });
+        assert!(matches!(error, BuildError::Unsupported(_)), "{error}");
+    }
+}
+
+#[test]
 fn rtx_takes_targets_and_nothing_that_ties_to_a_device() {
     let targets = [(8, 6), (12, 0)].map(|(major, minor)| ComputeCapability { major, minor });
     let request = BuildRequest {
@@ -135,7 +184,7 @@ fn objects_are_deleted_in_the_order_their_owners_need() {
         timing_cache: TimingCache::Fresh,
         ..plain(b"model")
     };
-    for raw in [V11, V10] {
+    for raw in [V11, V10, V8] {
         let library = fake_library(raw, Behaviour::Works);
         let built = build(&library, &request).expect("the fake works");
         drop(built);

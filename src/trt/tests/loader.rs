@@ -1,5 +1,6 @@
 //! The loader against small libraries that lack something each. `build.rs` compiles them.
 
+use super::{plain, unheard};
 use crate::hint::Hint;
 use crate::trt::{Flavour, NoLibrary, Refusal, SearchPath, TrtLibrary};
 use std::fs;
@@ -32,8 +33,7 @@ fn refusals(flavour: Flavour, folder: &Path) -> Vec<Refusal> {
 #[test]
 fn each_defect_is_its_own_reason() {
     const INFER: &str = "libtensorrt_rtx.so.1";
-    const PARSER: &str = "libtensorrt_onnxparser_rtx.so.1";
-    let cases: [(&[(&str, &str)], &str); 7] = [
+    let cases: [(&[(&str, &str)], &str); 4] = [
         (&[], ""),
         (
             &[(INFER, "fake_infer_nothing.so")],
@@ -41,29 +41,11 @@ fn each_defect_is_its_own_reason() {
         ),
         (
             &[(INFER, "fake_infer_10400.so")],
-            "is TensorRT-RTX 1.4.0, cvtrt builds with 1.5 to 1.7",
+            "is TensorRT-RTX 1.4.0, cvtrt knows 1.5 to 1.7",
         ),
         (
             &[(INFER, "fake_infer_110400.so")],
-            "is TensorRT 11.4.0, cvtrt builds with 1.5 to 1.7",
-        ),
-        (
-            &[(INFER, "fake_infer_10701.so")],
-            "libtensorrt_onnxparser_rtx.so.1: not there",
-        ),
-        (
-            &[
-                (INFER, "fake_infer_10701.so"),
-                (PARSER, "fake_parser_nothing.so"),
-            ],
-            "libtensorrt_onnxparser_rtx.so.1: has no getNvOnnxParserVersion",
-        ),
-        (
-            &[
-                (INFER, "fake_infer_10701.so"),
-                (PARSER, "fake_infer_nothing.so"),
-            ],
-            "libtensorrt_onnxparser_rtx.so.1: has no getNvOnnxParserVersion",
+            "is TensorRT 11.4.0, cvtrt knows 1.5 to 1.7",
         ),
     ];
     for (files, expected) in cases {
@@ -81,13 +63,13 @@ fn tensorrt_majors_are_told_apart() {
     let cases = [
         (
             "libnvinfer.so.11",
-            "fake_infer_lean.so",
-            "has no createInferBuilder_INTERNAL",
+            "fake_infer_nothing.so",
+            "has no getInferLibVersion",
         ),
         (
             "libnvinfer.so.10",
             "fake_infer_9300.so",
-            "is TensorRT 9.3.0, cvtrt builds with 10.x or 11.x",
+            "is TensorRT 9.3.0, cvtrt knows 8.6, 10.x or 11.x",
         ),
     ];
     for (name, fake, expected) in cases {
@@ -100,6 +82,87 @@ fn tensorrt_majors_are_told_apart() {
 }
 
 #[test]
+fn what_cannot_build_runs_and_says_why_it_does_not_build() {
+    const RTX: &str = "libtensorrt_rtx.so.1";
+    const RTX_PARSER: &str = "libtensorrt_onnxparser_rtx.so.1";
+    type Case = (
+        Flavour,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+    let cases: [Case; 5] = [
+        (
+            Flavour::TensorRt,
+            &[("libnvinfer_lean.so.11", "fake_infer_lean.so")],
+            "has no createInferBuilder_INTERNAL",
+        ),
+        (
+            Flavour::TensorRt,
+            &[("libnvinfer.so.11", "fake_infer_lean.so")],
+            "has no createInferBuilder_INTERNAL",
+        ),
+        (
+            Flavour::TensorRtRtx,
+            &[(RTX, "fake_infer_10701.so")],
+            "libtensorrt_onnxparser_rtx.so.1: not there",
+        ),
+        (
+            Flavour::TensorRtRtx,
+            &[
+                (RTX, "fake_infer_10701.so"),
+                (RTX_PARSER, "fake_parser_nothing.so"),
+            ],
+            "libtensorrt_onnxparser_rtx.so.1: has no getNvOnnxParserVersion",
+        ),
+        (
+            Flavour::TensorRtRtx,
+            &[
+                (RTX, "fake_infer_10701.so"),
+                (RTX_PARSER, "fake_infer_nothing.so"),
+            ],
+            "libtensorrt_onnxparser_rtx.so.1: has no getNvOnnxParserVersion",
+        ),
+    ];
+    for (flavour, files, expected) in cases {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        install(folder.path(), files);
+        let search = SearchPath {
+            explicit: Some(folder.path().to_owned()),
+            roots: Vec::new(),
+        };
+        let library = TrtLibrary::load(flavour, &search).expect("it runs engines");
+        let reason = library.cannot_build().expect("and builds none").to_string();
+        assert!(reason.ends_with(expected), "{files:?}: {reason}");
+        let refused = library.build_where_safe(&plain(b"model"), &unheard);
+        let refused = refused.expect_err("it builds none").to_string();
+        assert!(refused.ends_with(expected), "{files:?}: {refused}");
+    }
+}
+
+#[test]
+fn a_library_that_builds_outranks_one_that_only_runs() {
+    let lean = tempfile::tempdir().expect("temporary folder");
+    install(
+        lean.path(),
+        &[("libnvinfer_lean.so.11", "fake_infer_lean.so")],
+    );
+    let full = tempfile::tempdir().expect("temporary folder");
+    install(
+        full.path(),
+        &[
+            ("libnvinfer.so.11", "fake_infer_110400.so"),
+            ("libnvonnxparser.so.11", "fake_parser_200.so"),
+        ],
+    );
+    let search = SearchPath {
+        explicit: None,
+        roots: vec![lean.path().to_owned(), full.path().to_owned()],
+    };
+    let library = TrtLibrary::load(Flavour::TensorRt, &search).expect("both load");
+    assert!(library.cannot_build().is_none());
+}
+
+#[test]
 fn a_file_that_is_no_library_is_not_loadable() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fs::write(folder.path().join("libtensorrt_rtx.so.1"), b"not ELF").expect("temporary file");
@@ -108,7 +171,7 @@ fn a_file_that_is_no_library_is_not_loadable() {
 }
 
 #[test]
-fn the_best_root_wins_and_what_was_passed_over_is_kept() {
+fn the_best_root_wins_and_a_survey_tells_of_all() {
     let broken = tempfile::tempdir().expect("temporary folder");
     install(
         broken.path(),
@@ -133,10 +196,9 @@ fn the_best_root_wins_and_what_was_passed_over_is_kept() {
             .path()
             .starts_with(site_packages.path().canonicalize().expect("exists"))
     );
-    assert!(matches!(
-        library.passed_over()[0].refusal,
-        Refusal::Version { .. }
-    ));
+    let survey = TrtLibrary::survey(Flavour::TensorRtRtx, &search);
+    let said: Vec<_> = survey.iter().map(|(_, found)| found.is_ok()).collect();
+    assert_eq!(said, [false, true]);
     let again = TrtLibrary::load(Flavour::TensorRtRtx, &search).expect("still there");
     assert!(std::ptr::eq(library, again), "one file is loaded once");
 }

@@ -5,8 +5,10 @@ mod fakes;
 mod loader;
 mod model;
 mod real;
+mod runs;
 
 use super::{BuildRequest, HardwareCompatibility, ProgressEvent, TimingCache};
+use crate::ids::Precision;
 use crate::profile::{InputRange, OptProfile};
 use crate::tensor::Shape;
 use std::ops::ControlFlow;
@@ -18,6 +20,8 @@ fn plain(onnx: &[u8]) -> BuildRequest<'_> {
         onnx_path: None,
         profiles: &[],
         targets: &[],
+        precision: Precision::Fp32,
+        fp32_nodes: &[],
         workspace_bytes: None,
         optimization_level: None,
         tf32: true,

@@ -13,17 +13,21 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The library, or `None` after saying on stderr what is not tested for lack of it.
-fn rtx_or_skip(subject: &str) -> Option<&'static TrtLibrary> {
+/// Where the run-time libraries of this checkout are.
+fn installed() -> SearchPath {
     let root = std::env::var_os("CVTRT_RUNTIME_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("third_party"),
         PathBuf::from,
     );
-    let search = SearchPath {
+    SearchPath {
         explicit: None,
         roots: vec![root],
-    };
-    match TrtLibrary::load(Flavour::TensorRtRtx, &search) {
+    }
+}
+
+/// The library, or `None` after saying on stderr what is not tested for lack of it.
+fn rtx_or_skip(subject: &str) -> Option<&'static TrtLibrary> {
+    match TrtLibrary::load(Flavour::TensorRtRtx, &installed()) {
         Ok(library) => Some(library),
         Err(reason) => {
             assert!(
@@ -47,6 +51,31 @@ fn say_skipped(line: &str) {
             .open(tally);
         let written = file.and_then(|mut file| writeln!(file, "{line}"));
         written.expect("the tally of skipped tests can be written");
+    }
+}
+
+/// Wheels of TensorRT 8.6, 10 and 11, full and lean, load without a driver and would crash if they were called.
+#[test]
+fn tensorrt_proper_loads_and_is_not_entered_without_a_driver() {
+    let survey = TrtLibrary::survey(Flavour::TensorRt, &installed());
+    if survey.is_empty() {
+        say_skipped("SKIP TensorRT 8.6, 10 and 11 without a driver: none is installed");
+        return;
+    }
+    for (path, found) in survey {
+        let library = found.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()));
+        let lean = path.to_string_lossy().contains("lean");
+        assert_eq!(library.cannot_build().is_some(), lean, "{}", path.display());
+        if crate::cuda::probe().is_ok() {
+            continue;
+        }
+        let refused = library.build(&plain(b"model"), &unheard);
+        let refused = refused.expect_err("there is no device");
+        assert!(
+            matches!(refused, BuildError::NoDevice(_)),
+            "{}: {refused}",
+            path.display()
+        );
     }
 }
 

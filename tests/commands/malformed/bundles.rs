@@ -68,10 +68,18 @@ const EDITS: &[(&str, &str, &str)] = &[
         "x.bin",
     ),
     ("  llm:\n    file", "  lmm:\n    file", "lmm"),
-    ("bytes: 573652", "bytes: 573653", "llm.onnx"),
-    ("bytes: 573652", "bytes: -1", "bytes"),
-    ("d3cfdf9251b87d41c7b", "d3cfdf9251b87d41c7c", "llm.onnx"),
-    ("d3cfdf9251b87d41c7b", "xyz", "SHA-256"),
+    (
+        "  llm.onnx:\n    bytes: ",
+        "  llm.onnx:\n    bytes: 1",
+        "llm.onnx",
+    ),
+    (
+        "  llm.onnx:\n    bytes: ",
+        "  llm.onnx:\n    bytes: -",
+        "bytes",
+    ),
+    ("c36b9ad95b2bebaff32", "c36b9ad95b2bebaff33", "llm.onnx"),
+    ("c36b9ad95b2bebaff32", "xyz", "SHA-256"),
 ];
 
 /// Whole contents of `bundle.yaml`.

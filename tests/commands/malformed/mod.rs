@@ -1,4 +1,4 @@
-//! Two hundred inputs that cannot be used: each is refused by name, with the right exit code, and leaves nothing.
+//! Hundreds of inputs that cannot be used: each is refused by name, with the right exit code, and leaves nothing.
 
 mod bundles;
 mod files;
@@ -6,6 +6,7 @@ mod flags;
 mod profiles;
 mod recordings;
 mod settings;
+mod tensors;
 
 use crate::place::{Place, bundle};
 use std::ffi::OsString;
@@ -86,6 +87,7 @@ fn every_malformed_input_is_refused_by_name_and_leaves_nothing() {
         files::cases(),
         profiles::cases(),
         recordings::cases(),
+        tensors::cases(),
     ]
     .into_iter()
     .flatten()

@@ -70,7 +70,7 @@ impl Placer<'_> {
                 let Some(given) = given.filter(|_| self.plan.is_computed(name)) else {
                     continue;
                 };
-                let inner = self.names.fresh(name, suffix(given));
+                let inner = self.names.taken.fresh(name, suffix(given));
                 self.renamed.insert(name.to_owned(), inner);
             }
             if at_source != Some(declared) {
@@ -124,7 +124,7 @@ impl Placer<'_> {
             self.deliver(&name);
             return name;
         }
-        let name = self.names.fresh(root, suffix(wanted));
+        let name = self.names.taken.fresh(root, suffix(wanted));
         self.convert(self.at_source(root), wanted, name.clone());
         self.variants.insert(key, name.clone());
         name
@@ -203,6 +203,7 @@ fn note(plan: &Plan, node: &NodeProto, position: usize, mode: Mode, report: &mut
         {
             report.kept_nodes.push(node_label(node, position));
         }
+        Mode::Full if !node.name().is_empty() => report.fp32_nodes.push(node.name().to_owned()),
         _ => {}
     }
 }

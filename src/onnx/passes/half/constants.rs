@@ -5,18 +5,16 @@ use super::plan::{Mode, Plan};
 use crate::onnx::error::{OnnxError, Saturation, TensorFault};
 use crate::onnx::external::ExternalData;
 use crate::onnx::graph::{Graph, node_label};
-use crate::onnx::passes::Report;
+use crate::onnx::passes::{Report, names};
 use crate::onnx::proto::tensor_proto::DataType;
-use crate::onnx::proto::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto,
-};
+use crate::onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto};
 use crate::onnx::types::tensor_type;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Names after the constants were converted.
 pub(super) struct Names {
     /// Every value name in use.
-    pub(super) taken: HashSet<String>,
+    pub(super) taken: names::Names,
     /// The half form of each constant that has one.
     pub(super) halves: HashMap<String, String>,
 }
@@ -57,7 +55,7 @@ pub(super) fn convert(
         let mut half = losses.take(&name, converted, report);
         let half_name = if uses.full {
             initializers.push(tensor);
-            names.fresh(&name, plan.to.as_str())
+            names.taken.fresh(&name, plan.to.as_str())
         } else {
             name.clone()
         };
@@ -91,17 +89,6 @@ pub(super) fn convert(
             to: plan.to.as_str(),
             tensors: losses.saturated,
         })
-    }
-}
-
-impl Names {
-    /// A name like `base__suffix` that nothing has yet.
-    pub(super) fn fresh(&mut self, base: &str, suffix: &str) -> String {
-        let mut name = format!("{base}__{suffix}");
-        while !self.taken.insert(name.clone()) {
-            name.push('_');
-        }
-        name
     }
 }
 
@@ -155,22 +142,10 @@ fn fill_in_half(
 }
 
 /// Names of all values but those whose conversion is looked through and placed anew.
-fn names_in_use(plan: &Plan, graph: &GraphProto) -> HashSet<String> {
-    let computed = graph
-        .node
-        .iter()
-        .zip(&plan.modes)
+fn names_in_use(plan: &Plan, graph: &GraphProto) -> names::Names {
+    let nodes = graph.node.iter().zip(&plan.modes);
+    let computed = nodes
         .filter(|(_, mode)| **mode != Mode::LookedThrough)
         .flat_map(|(node, _)| node.output.iter().map(String::as_str));
-    let sparse = graph
-        .sparse_initializer
-        .iter()
-        .filter_map(|sparse| sparse.values.as_ref());
-    let constants = graph.initializer.iter().chain(sparse);
-    let io = graph.input.iter().chain(&graph.output);
-    computed
-        .chain(constants.map(TensorProto::name))
-        .chain(io.map(ValueInfoProto::name))
-        .map(str::to_owned)
-        .collect()
+    names::Names::with(graph, computed)
 }

@@ -4,8 +4,10 @@
 //! pass first looks through every conversion between FP32 and the half type that the graph already has, decides per
 //! node what it computes in ([`plan`]), converts the constants ([`constants`]), and places conversions anew ([`casts`]). Because existing ones are looked
 //! through, the pass leaves its own result as it is. Nodes that only move elements between FP32 nodes stay in FP32
-//! ([`movers`]).
+//! ([`movers`]), and so do
+//! nodes whose result is a position or an index ([`addresses`]).
 
+mod addresses;
 mod casts;
 mod constants;
 mod convert;
@@ -17,6 +19,7 @@ pub(super) use casts::cast_node;
 use super::{Pass, Report};
 use crate::ids::Precision;
 use crate::onnx::error::OnnxError;
+use crate::onnx::evaluate::Evaluator;
 use crate::onnx::graph::Graph;
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::{AttributeProto, TensorProto};
@@ -105,7 +108,7 @@ impl Pass for Half {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> BTreeMap<String, String> {
@@ -127,7 +130,12 @@ impl Pass for Half {
         parameters
     }
 
-    fn run(&self, graph: &mut Graph, report: &mut Report) -> Result<(), OnnxError> {
+    fn run(
+        &self,
+        graph: &mut Graph,
+        _evaluator: &dyn Evaluator,
+        report: &mut Report,
+    ) -> Result<(), OnnxError> {
         graph.require_flat()?;
         hoist_constants(graph);
         let plan = plan::Plan::of(self, graph)?;

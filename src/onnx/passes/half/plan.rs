@@ -1,7 +1,7 @@
 //! What every node computes in, and which type every reader wants.
 
 use super::movers::between_full;
-use super::{Half, HalfType};
+use super::{Half, HalfType, addresses};
 use crate::onnx::error::OnnxError;
 use crate::onnx::graph::Graph;
 use crate::onnx::index::{Index, Source};
@@ -87,8 +87,10 @@ impl Plan {
             };
             plan.modes.push(mode);
         }
-        for position in between_full(&plan, proto) {
-            plan.modes[position] = Mode::Full;
+        for find in [addresses::found, between_full] {
+            for position in find(&plan, proto) {
+                plan.modes[position] = Mode::Full;
+            }
         }
         plan.collect_sources(proto);
         plan.collect_uses(proto);

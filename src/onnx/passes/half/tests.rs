@@ -1,5 +1,6 @@
 use super::*;
 use crate::onnx::builder::{Attribute, GraphBuilder, tensor};
+use crate::onnx::evaluate::NoEvaluator;
 use crate::onnx::proto::{GraphProto, NodeProto};
 use crate::tensor::DType;
 use proptest::prelude::*;
@@ -19,7 +20,8 @@ fn half(islands: &[&str], half_io: &[&str]) -> Half {
 fn rewritten(builder: &GraphBuilder, pass: &Half) -> (Graph, Report) {
     let mut graph = Graph::of(&builder.read());
     let mut report = Report::default();
-    pass.run(&mut graph, &mut report).expect("can be rewritten");
+    pass.run(&mut graph, &NoEvaluator, &mut report)
+        .expect("can be rewritten");
     (graph, report)
 }
 
@@ -187,7 +189,7 @@ fn named_inputs_and_outputs_can_become_half() {
     assert_eq!(declared, Some(DataType::Float16));
 
     let mut graph = Graph::of(&builder.read());
-    let error = half(&[], &["nothing"]).run(&mut graph, &mut Report::default());
+    let error = half(&[], &["nothing"]).run(&mut graph, &NoEvaluator, &mut Report::default());
     assert!(matches!(error, Err(OnnxError::Parameter { ref name, .. }) if name == "nothing"));
 }
 
@@ -204,7 +206,7 @@ fn constants_beyond_half_are_refused_by_name() {
         .output("y", DType::F32, &["2"]);
     let mut graph = Graph::of(&builder.read());
     let error = half(&["Mul"], &[])
-        .run(&mut graph, &mut Report::default())
+        .run(&mut graph, &NoEvaluator, &mut Report::default())
         .expect_err("mask does not fit");
     let OnnxError::Saturates { tensors, .. } = &error else {
         panic!("{error:?}");
@@ -225,7 +227,10 @@ fn constants_beyond_half_are_refused_by_name() {
         to: HalfType::Bf16,
         ..half(&[], &[])
     };
-    assert!(bf16.run(&mut graph, &mut Report::default()).is_ok());
+    assert!(
+        bf16.run(&mut graph, &NoEvaluator, &mut Report::default())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -236,7 +241,11 @@ fn a_mistyped_island_is_refused() {
         .output("y", DType::F32, &["2"]);
     let mut pass = half(&[], &[]);
     pass.islands.nodes.insert("/z".to_owned());
-    let error = pass.run(&mut Graph::of(&builder.read()), &mut Report::default());
+    let error = pass.run(
+        &mut Graph::of(&builder.read()),
+        &NoEvaluator,
+        &mut Report::default(),
+    );
     assert!(matches!(error, Err(OnnxError::Parameter { ref name, .. }) if name == "/z"));
     pass.islands.nodes = BTreeSet::from(["/y".to_owned()]);
     let (graph, _) = rewritten(&builder, &pass);
@@ -298,6 +307,53 @@ fn movers_between_fp32_nodes_stay_in_fp32() {
             "Sin(g__f32)->y",
         ]
     );
+}
+
+#[test]
+fn positions_and_indices_are_not_rounded() {
+    let to_float = [("to", Attribute::Int(1))];
+    let builder = GraphBuilder::new()
+        .input("kpos", DType::I32, &["4"])
+        .input("t", DType::F32, &["4"])
+        .input("x", DType::F32, &["4"])
+        .constant("frequency", &[1], &[0.5f32])
+        .constant("points", &[4], &[0f32, 0.25, 0.5, 0.75])
+        .constant("table", &[4], &[1f32, 2.0, 3.0, 4.0])
+        .node_with("Cast", &["kpos"], &["position"], &to_float)
+        .node("Mul", &["position", "frequency"], &["angle"])
+        .node("Cos", &["angle"], &["cosine"])
+        .node("Mul", &["x", "cosine"], &["rotated"])
+        .node("Sub", &["t", "points"], &["offset"])
+        .node("Abs", &["offset"], &["distance"])
+        .node("ArgMin", &["distance"], &["row"])
+        .node("Gather", &["table", "row"], &["found"])
+        .node("Add", &["rotated", "found"], &["sum"])
+        .node("Less", &["sum", "points"], &["below"])
+        .node("Where", &["below", "sum", "found"], &["y"])
+        .output("y", DType::F32, &["4"]);
+    let (graph, report) = rewritten(&builder, &half(&[], &[]));
+    assert_eq!(
+        lines(graph.proto()),
+        [
+            "Cast(kpos)->position f32",
+            "Mul(position,frequency)->angle",
+            "Cos(angle)->cosine",
+            "Cast(x)->x__f16 f16",
+            "Cast(cosine)->cosine__f16 f16",
+            "Mul(x__f16,cosine__f16)->rotated",
+            "Sub(t,points)->offset",
+            "Abs(offset)->distance",
+            "ArgMin(distance)->row",
+            "Gather(table,row)->found",
+            "Add(rotated,found)->sum",
+            "Less(sum,points__f16)->below",
+            "Where(below,sum,found)->y__f16",
+            "Cast(y__f16)->y f32",
+        ]
+    );
+    assert_eq!(constant_type(graph.proto(), "frequency"), DataType::Float);
+    assert_eq!(constant_type(graph.proto(), "table"), DataType::Float16);
+    assert_eq!(report.integers_to_half, [] as [&str; 0]);
 }
 
 /// One random node: the operator, and which earlier values it reads.
@@ -391,7 +447,7 @@ proptest! {
         let builder = random_graph(&steps, &outputs);
         let pass = Half { to, ..half(&islands, &[]) };
         let mut graph = Graph::of(&builder.read());
-        pass.run(&mut graph, &mut Report::default()).expect("can be rewritten");
+        pass.run(&mut graph, &NoEvaluator, &mut Report::default()).expect("can be rewritten");
 
         prop_assert_eq!(io(graph.proto()), io(builder.model().graph.as_ref().expect("built")));
         let index = graph.index().expect("no dangling edge, in order");
@@ -415,7 +471,7 @@ proptest! {
 
         let once = graph.model().clone();
         let mut report = Report::default();
-        pass.run(&mut graph, &mut report).expect("its own result");
+        pass.run(&mut graph, &NoEvaluator, &mut report).expect("its own result");
         prop_assert_eq!(graph.model(), &once);
         prop_assert_eq!(report.converted_constants, 0);
     }

@@ -1,6 +1,8 @@
 // Interfaces the library calls and the shim implements, and the smaller ones that never changed between majors.
 #pragma once
 
+#include <memory>
+
 #include "object.h"
 #include "values.h"
 

@@ -5,11 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 
+// CUDA's name for what a stream points to; the same in the driver and in the runtime library.
+struct CUstream_st;
+
 // A virtual function of NVIDIA's that the shim never calls; it keeps the following ones in their slots.
 #define CVTRT_GAP(slot) \
     virtual void gap##slot() noexcept {}
 
 namespace cvtrt::abi {
+
+using CudaStream = CUstream_st*;
 
 // `delete` runs the deleting destructor in slot 1, inside the library that allocated the object.
 template <class MethodTable>
@@ -24,6 +29,13 @@ public:
 protected:
     Methods* methods_{nullptr};
 };
+
+struct Dims32 {
+    int32_t nbDims;
+    int32_t d[8];
+};
+
+static_assert(sizeof(Dims32) == 36 && offsetof(Dims32, d) == 4);
 
 struct Dims64 {
     int32_t nbDims;

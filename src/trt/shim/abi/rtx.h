@@ -42,21 +42,13 @@ public:
 };
 class IBuilder : public abi::Object<VBuilder> {};
 
-struct Abi {
-    using Logger = abi::ILoggerV11;
+// What differs from TensorRT 11; everything else is inherited.
+struct Abi : v11::Abi {
     using Builder = rtx::IBuilder;
     using Config = rtx::IBuilderConfig;
-    using Network = v11::INetworkDefinition;
-    using Profile = v11::IOptimizationProfile;
-    using Tensor = v11::ITensor;
-    using Layer = v11::ILayer;
-    using Parser = v11::IParser;
-    using BuilderFlag = v11::BuilderFlag;
     using ComputeCapability = rtx::ComputeCapability;
 
     static constexpr const char* name = "TensorRT-RTX";
-    static constexpr uint32_t network_flags = v11::Abi::network_flags;
-    static constexpr bool versioned_logger = true;
     static constexpr bool targets = true;
     static constexpr bool timing_cache = false;
     static constexpr bool portable_plans = false;

@@ -5,6 +5,7 @@
 
 namespace cvtrt::v10 {
 
+using abi::CudaStream;
 using abi::DataType;
 using abi::HardwareCompatibilityLevel;
 using abi::IHostMemory;
@@ -15,10 +16,14 @@ using abi::LayerType;
 using abi::MemoryPoolType;
 using abi::OptProfileSelector;
 using abi::ProfilingVerbosity;
+using abi::TensorIOMode;
+using abi::TensorLocation;
 using Dims = abi::Dims64;
 using ILogger = abi::ILoggerV10;
 
 enum class BuilderFlag : int32_t { kTF32 = 6, kVERSION_COMPATIBLE = 13 };
+enum class ExecutionContextAllocationStrategy : int32_t { kUSER_MANAGED = 2 };
+
 enum class NetworkDefinitionCreationFlag : int32_t { kSTRONGLY_TYPED = 1 };
 
 class VTensor {
@@ -176,6 +181,110 @@ public:
     virtual ~IParser() noexcept = default;
 };
 
+class VExecutionContext {
+public:
+    virtual ~VExecutionContext() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    virtual void setDeviceMemory(void* memory) noexcept = 0;
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    CVTRT_GAP(16)
+    virtual bool setOptimizationProfileAsync(int32_t profile, CudaStream stream) noexcept = 0;
+    CVTRT_GAP(18)
+    CVTRT_GAP(19)
+    CVTRT_GAP(20)
+    virtual bool setInputShape(const char* tensor, const Dims& dims) noexcept = 0;
+    virtual Dims getTensorShape(const char* tensor) const noexcept = 0;
+    CVTRT_GAP(23)
+    virtual bool setTensorAddress(const char* tensor, void* address) noexcept = 0;
+    CVTRT_GAP(25)
+    CVTRT_GAP(26)
+    CVTRT_GAP(27)
+    CVTRT_GAP(28)
+    CVTRT_GAP(29)
+    CVTRT_GAP(30)
+    CVTRT_GAP(31)
+    CVTRT_GAP(32)
+    CVTRT_GAP(33)
+    CVTRT_GAP(34)
+    CVTRT_GAP(35)
+    CVTRT_GAP(36)
+    virtual bool enqueueV3(CudaStream stream) noexcept = 0;
+};
+class IExecutionContext : public abi::Object<VExecutionContext> {};
+
+class VCudaEngine {
+public:
+    virtual ~VCudaEngine() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    virtual IExecutionContext* createExecutionContext(ExecutionContextAllocationStrategy strategy) noexcept = 0;
+    CVTRT_GAP(6)
+    virtual std::size_t getDeviceMemorySize() const noexcept = 0;
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    virtual int32_t getNbOptimizationProfiles() const noexcept = 0;
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    CVTRT_GAP(16)
+    CVTRT_GAP(17)
+    CVTRT_GAP(18)
+    virtual Dims getTensorShape(const char* tensor) const noexcept = 0;
+    virtual DataType getTensorDataType(const char* tensor) const noexcept = 0;
+    virtual TensorLocation getTensorLocation(const char* tensor) const noexcept = 0;
+    CVTRT_GAP(22)
+    virtual TensorIOMode getTensorIOMode(const char* tensor) const noexcept = 0;
+    CVTRT_GAP(24)
+    CVTRT_GAP(25)
+    CVTRT_GAP(26)
+    CVTRT_GAP(27)
+    CVTRT_GAP(28)
+    virtual Dims getProfileShape(const char* tensor, int32_t profile, OptProfileSelector select) const noexcept = 0;
+    virtual int32_t getNbIOTensors() const noexcept = 0;
+    virtual const char* getIOTensorName(int32_t index) const noexcept = 0;
+};
+class ICudaEngine : public abi::Object<VCudaEngine> {};
+
+class VRuntime {
+public:
+    virtual ~VRuntime() noexcept = default;
+    CVTRT_GAP(2)
+    virtual ICudaEngine* deserializeCudaEngine(const void* plan, std::size_t bytes) noexcept = 0;
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    CVTRT_GAP(16)
+    CVTRT_GAP(17)
+    CVTRT_GAP(18)
+    CVTRT_GAP(19)
+    CVTRT_GAP(20)
+    virtual void setEngineHostCodeAllowed(bool allowed) noexcept = 0;
+};
+class IRuntime : public abi::Object<VRuntime> {};
+
 struct Abi {
     using Logger = v10::ILogger;
     using Builder = v10::IBuilder;
@@ -185,6 +294,13 @@ struct Abi {
     using Tensor = v10::ITensor;
     using Layer = v10::ILayer;
     using Parser = v10::IParser;
+    using ParserError = abi::IParserError;
+    using DeleteParser = std::default_delete<IParser>;
+    using Runtime = v10::IRuntime;
+    using Engine = v10::ICudaEngine;
+    using Context = v10::IExecutionContext;
+    using ContextAllocation = ExecutionContextAllocationStrategy;
+    using Dims = v10::Dims;
     using BuilderFlag = v10::BuilderFlag;
 
     static constexpr const char* name = "TensorRT 10";
@@ -193,6 +309,25 @@ struct Abi {
     static constexpr bool targets = false;
     static constexpr bool timing_cache = true;
     static constexpr bool portable_plans = true;
+    static constexpr bool strongly_typed = true;
+    static constexpr bool progress = true;
+    static constexpr bool parser_names_nodes = true;
+
+    static LayerType layer_type(LayerType type) noexcept { return type; }
+
+    static Engine* load(Runtime& runtime, const void* plan, std::size_t bytes) noexcept
+    {
+        return runtime->deserializeCudaEngine(plan, bytes);
+    }
+    static Context* create_context(Engine& engine) noexcept
+    {
+        return engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED);
+    }
+    static uint64_t scratch_bytes(Engine& engine) noexcept { return engine->getDeviceMemorySize(); }
+    static void set_scratch(Context& context, void* memory, [[maybe_unused]] uint64_t bytes) noexcept
+    {
+        context->setDeviceMemory(memory);
+    }
 };
 
 } // namespace cvtrt::v10

@@ -5,6 +5,7 @@
 
 namespace cvtrt::v11 {
 
+using abi::CudaStream;
 using abi::DataType;
 using abi::ErrorCode;
 using abi::HardwareCompatibilityLevel;
@@ -16,10 +17,14 @@ using abi::LayerType;
 using abi::MemoryPoolType;
 using abi::OptProfileSelector;
 using abi::ProfilingVerbosity;
+using abi::TensorIOMode;
+using abi::TensorLocation;
 using Dims = abi::Dims64;
 using ILogger = abi::ILoggerV11;
 
 enum class BuilderFlag : int32_t { kTF32 = 6, kVERSION_COMPATIBLE = 12 };
+enum class ExecutionContextAllocationStrategy : int32_t { kUSER_MANAGED = 2 };
+
 enum class NetworkDefinitionCreationFlag : int32_t { kSTRONGLY_TYPED = 0 };
 
 class VTensor {
@@ -158,6 +163,133 @@ public:
     virtual ~IParser() noexcept = default;
 };
 
+class VExecutionContext {
+public:
+    virtual ~VExecutionContext() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    virtual bool setOptimizationProfileAsync(int32_t profile, CudaStream stream) noexcept = 0;
+    CVTRT_GAP(17)
+    CVTRT_GAP(18)
+    CVTRT_GAP(19)
+    virtual bool setInputShape(const char* tensor, const Dims& dims) noexcept = 0;
+    virtual Dims getTensorShape(const char* tensor) const noexcept = 0;
+    CVTRT_GAP(22)
+    virtual bool setTensorAddress(const char* tensor, void* address) noexcept = 0;
+    CVTRT_GAP(24)
+    CVTRT_GAP(25)
+    CVTRT_GAP(26)
+    CVTRT_GAP(27)
+    CVTRT_GAP(28)
+    CVTRT_GAP(29)
+    CVTRT_GAP(30)
+    CVTRT_GAP(31)
+    CVTRT_GAP(32)
+    CVTRT_GAP(33)
+    CVTRT_GAP(34)
+    CVTRT_GAP(35)
+    virtual bool enqueueV3(CudaStream stream) noexcept = 0;
+    CVTRT_GAP(37)
+    CVTRT_GAP(38)
+    CVTRT_GAP(39)
+    CVTRT_GAP(40)
+    CVTRT_GAP(41)
+    CVTRT_GAP(42)
+    CVTRT_GAP(43)
+    CVTRT_GAP(44)
+    CVTRT_GAP(45)
+    CVTRT_GAP(46)
+    CVTRT_GAP(47)
+    virtual void setDeviceMemoryV2(void* memory, int64_t bytes) noexcept = 0;
+};
+class IExecutionContext : public abi::Object<VExecutionContext> {};
+
+class VCudaEngine {
+public:
+    virtual ~VCudaEngine() noexcept = default;
+    CVTRT_GAP(2)
+    CVTRT_GAP(3)
+    CVTRT_GAP(4)
+    virtual IExecutionContext* createExecutionContext(ExecutionContextAllocationStrategy strategy) noexcept = 0;
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    virtual int32_t getNbOptimizationProfiles() const noexcept = 0;
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    virtual Dims getTensorShape(const char* tensor) const noexcept = 0;
+    virtual DataType getTensorDataType(const char* tensor) const noexcept = 0;
+    virtual TensorLocation getTensorLocation(const char* tensor) const noexcept = 0;
+    CVTRT_GAP(18)
+    virtual TensorIOMode getTensorIOMode(const char* tensor) const noexcept = 0;
+    CVTRT_GAP(20)
+    CVTRT_GAP(21)
+    CVTRT_GAP(22)
+    CVTRT_GAP(23)
+    CVTRT_GAP(24)
+    virtual Dims getProfileShape(const char* tensor, int32_t profile, OptProfileSelector select) const noexcept = 0;
+    virtual int32_t getNbIOTensors() const noexcept = 0;
+    virtual const char* getIOTensorName(int32_t index) const noexcept = 0;
+    CVTRT_GAP(28)
+    CVTRT_GAP(29)
+    CVTRT_GAP(30)
+    CVTRT_GAP(31)
+    CVTRT_GAP(32)
+    CVTRT_GAP(33)
+    CVTRT_GAP(34)
+    CVTRT_GAP(35)
+    CVTRT_GAP(36)
+    CVTRT_GAP(37)
+    CVTRT_GAP(38)
+    CVTRT_GAP(39)
+    CVTRT_GAP(40)
+    CVTRT_GAP(41)
+    CVTRT_GAP(42)
+    CVTRT_GAP(43)
+    virtual int64_t getDeviceMemorySizeV2() const noexcept = 0;
+};
+class ICudaEngine : public abi::Object<VCudaEngine> {};
+
+class VRuntime {
+public:
+    virtual ~VRuntime() noexcept = default;
+    CVTRT_GAP(2)
+    virtual ICudaEngine* deserializeCudaEngine(const void* plan, std::size_t bytes) noexcept = 0;
+    CVTRT_GAP(4)
+    CVTRT_GAP(5)
+    CVTRT_GAP(6)
+    CVTRT_GAP(7)
+    CVTRT_GAP(8)
+    CVTRT_GAP(9)
+    CVTRT_GAP(10)
+    CVTRT_GAP(11)
+    CVTRT_GAP(12)
+    CVTRT_GAP(13)
+    CVTRT_GAP(14)
+    CVTRT_GAP(15)
+    CVTRT_GAP(16)
+    CVTRT_GAP(17)
+    CVTRT_GAP(18)
+    CVTRT_GAP(19)
+    virtual void setEngineHostCodeAllowed(bool allowed) noexcept = 0;
+};
+class IRuntime : public abi::Object<VRuntime> {};
+
 struct Abi {
     using Logger = v11::ILogger;
     using Builder = v11::IBuilder;
@@ -167,6 +299,13 @@ struct Abi {
     using Tensor = v11::ITensor;
     using Layer = v11::ILayer;
     using Parser = v11::IParser;
+    using ParserError = abi::IParserError;
+    using DeleteParser = std::default_delete<IParser>;
+    using Runtime = v11::IRuntime;
+    using Engine = v11::ICudaEngine;
+    using Context = v11::IExecutionContext;
+    using ContextAllocation = ExecutionContextAllocationStrategy;
+    using Dims = v11::Dims;
     using BuilderFlag = v11::BuilderFlag;
 
     static constexpr const char* name = "TensorRT 11";
@@ -175,6 +314,25 @@ struct Abi {
     static constexpr bool targets = false;
     static constexpr bool timing_cache = true;
     static constexpr bool portable_plans = true;
+    static constexpr bool strongly_typed = true;
+    static constexpr bool progress = true;
+    static constexpr bool parser_names_nodes = true;
+
+    static LayerType layer_type(LayerType type) noexcept { return type; }
+
+    static Engine* load(Runtime& runtime, const void* plan, std::size_t bytes) noexcept
+    {
+        return runtime->deserializeCudaEngine(plan, bytes);
+    }
+    static Context* create_context(Engine& engine) noexcept
+    {
+        return engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED);
+    }
+    static uint64_t scratch_bytes(Engine& engine) noexcept { return static_cast<uint64_t>(engine->getDeviceMemorySizeV2()); }
+    static void set_scratch(Context& context, void* memory, uint64_t bytes) noexcept
+    {
+        context->setDeviceMemoryV2(memory, static_cast<int64_t>(bytes));
+    }
 };
 
 } // namespace cvtrt::v11

@@ -25,6 +25,10 @@ enum class MemoryPoolType : int32_t { kWORKSPACE = 0 };
 
 enum class HardwareCompatibilityLevel : int32_t { kNONE = 0, kAMPERE_PLUS = 1, kSAME_COMPUTE_CAPABILITY = 2 };
 
+enum class TensorIOMode : int32_t { kNONE = 0, kINPUT = 1, kOUTPUT = 2 };
+
+enum class TensorLocation : int32_t { kDEVICE = 0, kHOST = 1 };
+
 enum class ProfilingVerbosity : int32_t { kDETAILED = 2 };
 
 enum class Severity : int32_t { kINTERNAL_ERROR = 0, kERROR = 1, kWARNING = 2, kINFO = 3, kVERBOSE = 4 };

@@ -10,9 +10,13 @@
 #include "abi/rtx.h"
 #include "abi/v10.h"
 #include "abi/v11.h"
+#include "abi/v8.h"
 #include "names.h"
 
 // Each major's names, those it shares with others included.
+namespace cvtrt::v8 {
+using namespace abi;
+}
 namespace cvtrt::v10 {
 using namespace abi;
 }
@@ -100,7 +104,6 @@ int32_t deleting_slot()
     METHOD(version, VBuilderConfig, setMemoryPoolLimit), \
     METHOD(version, VBuilderConfig, setBuilderOptimizationLevel), \
     METHOD(version, VBuilderConfig, setHardwareCompatibilityLevel), \
-    METHOD(version, VBuilderConfig, setProgressMonitor), \
     METHOD(version, VBuilder, createBuilderConfig), \
     METHOD(version, VBuilder, createNetworkV2), \
     METHOD(version, VBuilder, createOptimizationProfile), \
@@ -111,27 +114,65 @@ int32_t deleting_slot()
     METHOD(version, IParser, parse), \
     METHOD(version, IParser, getNbErrors), \
     METHOD(version, IParser, getError), \
-    {#version, "IParser", "~IParser", "", deleting_slot<version::IParser>()}, \
     METHOD(version, IParserError, code), \
     METHOD(version, IParserError, desc), \
     METHOD(version, IParserError, node), \
+    METHOD(version, ILogger, log), \
+    METHOD(version, VRuntime, deserializeCudaEngine), \
+    METHOD(version, VRuntime, setEngineHostCodeAllowed), \
+    METHOD(version, VCudaEngine, getNbOptimizationProfiles), \
+    METHOD(version, VCudaEngine, getTensorShape), \
+    METHOD(version, VCudaEngine, getTensorDataType), \
+    METHOD(version, VCudaEngine, getTensorLocation), \
+    METHOD(version, VCudaEngine, getTensorIOMode), \
+    METHOD(version, VCudaEngine, getProfileShape), \
+    METHOD(version, VCudaEngine, getNbIOTensors), \
+    METHOD(version, VCudaEngine, getIOTensorName), \
+    METHOD(version, VExecutionContext, setOptimizationProfileAsync), \
+    METHOD(version, VExecutionContext, setInputShape), \
+    METHOD(version, VExecutionContext, getTensorShape), \
+    METHOD(version, VExecutionContext, setTensorAddress), \
+    METHOD(version, VExecutionContext, enqueueV3)
+
+#define METHODS_SINCE_10(version) \
+    METHOD(version, VBuilderConfig, setProgressMonitor), \
+    {#version, "IParser", "~IParser", "", deleting_slot<version::IParser>()}, \
     METHOD(version, IParserError, nodeName), \
     METHOD(version, IParserError, nodeOperator), \
-    METHOD(version, ILogger, log), \
     METHOD(version, IProgressMonitor, phaseStart), \
     METHOD(version, IProgressMonitor, stepComplete), \
     METHOD(version, IProgressMonitor, phaseFinish), \
     METHOD(version, IVersionedInterface, getAPILanguage), \
     METHOD(version, IVersionedInterface, getInterfaceInfo), \
-    {#version, "IVersionedInterface", "~IVersionedInterface", "", deleting_slot<cvtrt::abi::IVersionedInterface>()}
+    {#version, "IVersionedInterface", "~IVersionedInterface", "", deleting_slot<cvtrt::abi::IVersionedInterface>()}, \
+    METHOD(version, VCudaEngine, createExecutionContext)
 
 const std::vector<Slot>& slots()
 {
     static const std::vector<Slot> table{
+        METHODS_OF_MAJOR(v8),
+        METHOD(v8, VLayer, setPrecision),
+        METHOD(v8, VLayer, setOutputType),
+        METHOD(v8, VBuilderConfig, setTacticSources),
+        METHOD(v8, VBuilder, platformHasFastFp16),
+        METHOD(v8, IParser, destroy),
+        METHOD(v8, VCudaEngine, createExecutionContextWithoutDeviceMemory),
+        METHOD(v8, VCudaEngine, getDeviceMemorySize),
+        METHOD(v8, VExecutionContext, setDeviceMemory),
+        {"v8", "ILogger", "~ILogger", "", deleting_slot<v8::ILogger>()},
         METHODS_OF_MAJOR(v10),
+        METHODS_SINCE_10(v10),
+        METHOD(v10, VCudaEngine, getDeviceMemorySize),
+        METHOD(v10, VExecutionContext, setDeviceMemory),
         {"v10", "ILogger", "~ILogger", "", deleting_slot<v10::ILogger>()},
         METHODS_OF_MAJOR(v11),
+        METHODS_SINCE_10(v11),
+        METHOD(v11, VCudaEngine, getDeviceMemorySizeV2),
+        METHOD(v11, VExecutionContext, setDeviceMemoryV2),
         METHODS_OF_MAJOR(rtx),
+        METHODS_SINCE_10(rtx),
+        METHOD(rtx, VCudaEngine, getDeviceMemorySizeV2),
+        METHOD(rtx, VExecutionContext, setDeviceMemoryV2),
         METHOD(rtx, VBuilderConfig, setNbComputeCapabilities),
         METHOD(rtx, VBuilderConfig, setComputeCapability),
     };
@@ -143,7 +184,6 @@ const std::vector<Slot>& slots()
 #define VALUES_OF_MAJOR(version) \
     VALUE(version, BuilderFlag, kTF32), \
     VALUE(version, BuilderFlag, kVERSION_COMPATIBLE), \
-    VALUE(version, NetworkDefinitionCreationFlag, kSTRONGLY_TYPED), \
     VALUE(version, DataType, kFLOAT), \
     VALUE(version, DataType, kHALF), \
     VALUE(version, DataType, kINT8), \
@@ -151,8 +191,6 @@ const std::vector<Slot>& slots()
     VALUE(version, DataType, kBOOL), \
     VALUE(version, DataType, kUINT8), \
     VALUE(version, DataType, kFP8), \
-    VALUE(version, DataType, kBF16), \
-    VALUE(version, DataType, kINT64), \
     VALUE(version, OptProfileSelector, kMIN), \
     VALUE(version, OptProfileSelector, kOPT), \
     VALUE(version, OptProfileSelector, kMAX), \
@@ -160,7 +198,6 @@ const std::vector<Slot>& slots()
     VALUE(version, ProfilingVerbosity, kDETAILED), \
     VALUE(version, HardwareCompatibilityLevel, kNONE), \
     VALUE(version, HardwareCompatibilityLevel, kAMPERE_PLUS), \
-    VALUE(version, HardwareCompatibilityLevel, kSAME_COMPUTE_CAPABILITY), \
     VALUE(version, Severity, kINTERNAL_ERROR), \
     VALUE(version, Severity, kERROR), \
     VALUE(version, Severity, kWARNING), \
@@ -168,12 +205,33 @@ const std::vector<Slot>& slots()
     VALUE(version, Severity, kVERBOSE), \
     VALUE(version, ErrorCode, kSUCCESS), \
     VALUE(version, ErrorCode, kMEM_ALLOC_FAILED), \
-    VALUE(version, APILanguage, kCPP)
+    VALUE(version, TensorIOMode, kNONE), \
+    VALUE(version, TensorIOMode, kINPUT), \
+    VALUE(version, TensorIOMode, kOUTPUT), \
+    VALUE(version, TensorLocation, kDEVICE), \
+    VALUE(version, TensorLocation, kHOST)
+
+#define VALUES_SINCE_10(version) \
+    VALUE(version, NetworkDefinitionCreationFlag, kSTRONGLY_TYPED), \
+    VALUE(version, DataType, kBF16), \
+    VALUE(version, DataType, kINT64), \
+    VALUE(version, HardwareCompatibilityLevel, kSAME_COMPUTE_CAPABILITY), \
+    VALUE(version, APILanguage, kCPP), \
+    VALUE(version, ExecutionContextAllocationStrategy, kUSER_MANAGED)
 
 constexpr cvtrt_value_fact values[]{
+    VALUES_OF_MAJOR(v8),
+    VALUE(v8, BuilderFlag, kFP16),
+    VALUE(v8, BuilderFlag, kOBEY_PRECISION_CONSTRAINTS),
+    VALUE(v8, NetworkDefinitionCreationFlag, kEXPLICIT_BATCH),
+    VALUE(v8, TacticSource, kEDGE_MASK_CONVOLUTIONS),
+    VALUE(v8, TacticSource, kJIT_CONVOLUTIONS),
     VALUES_OF_MAJOR(v10),
+    VALUES_SINCE_10(v10),
     VALUES_OF_MAJOR(v11),
+    VALUES_SINCE_10(v11),
     VALUES_OF_MAJOR(rtx),
+    VALUES_SINCE_10(rtx),
 };
 
 } // namespace
@@ -197,4 +255,8 @@ int32_t cvtrt_value_fact_at(int32_t index, cvtrt_value_fact* out)
     return 1;
 }
 
-const char* cvtrt_layer_kind(int32_t type) { return cvtrt::layer_kind(cvtrt::abi::LayerType{type}); }
+const char* cvtrt_layer_kind(const char* abi, int32_t type)
+{
+    const cvtrt::abi::LayerType own{type};
+    return cvtrt::layer_kind(std::strcmp(abi, "v8") == 0 ? v8::Abi::layer_type(own) : own);
+}

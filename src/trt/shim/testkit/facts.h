@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 typedef struct cvtrt_slot_fact {
-    const char* abi; /* rtx, v11, v10 */
+    const char* abi; /* rtx, v11, v10, v8 */
     const char* interface;
     const char* method;
     const char* type; /* the member's C++ type, demangled */
@@ -27,8 +27,8 @@ typedef struct cvtrt_value_fact {
 int32_t cvtrt_slot_fact_at(int32_t index, cvtrt_slot_fact* out);
 int32_t cvtrt_value_fact_at(int32_t index, cvtrt_value_fact* out);
 
-/* The project's name of a layer type's number. */
-const char* cvtrt_layer_kind(int32_t type);
+/* The project's name of a layer type's number in one set of declarations. */
+const char* cvtrt_layer_kind(const char* abi, int32_t type);
 
 #ifdef __cplusplus
 }

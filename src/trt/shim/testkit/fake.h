@@ -4,6 +4,7 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -12,7 +13,8 @@
 
 namespace cvtrt::fake {
 
-inline std::string spelled(const abi::Dims64& dims)
+template <class Dims>
+std::string spelled(const Dims& dims)
 {
     std::string text = "[";
     for (int32_t axis = 0; axis < dims.nbDims; ++axis) {
@@ -56,21 +58,24 @@ public:
     abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", "timings"); }
 };
 
-class ParserError final : public abi::IParserError {
-public:
-    abi::ErrorCode code() const override { return static_cast<abi::ErrorCode>(8); }
-    const char* desc() const override { return null_names() ? nullptr : "no importer registered"; }
-    int node() const override { return 3; }
-    const char* nodeName() const override { return null_names() ? nullptr : "mystery"; }
-    const char* nodeOperator() const override { return null_names() ? nullptr : "NoSuchOp"; }
-
-private:
-    static bool null_names() noexcept { return behaviour() == CVTRT_FAKE_NULL_NAMES; }
-};
-
+// Methods without `override` exist in some majors only, and are never called in the others.
 template <class Abi>
 struct Fakes {
-    using Dims = abi::Dims64;
+    using Dims = typename Abi::Dims;
+    // How the profile takes dimensions: by value in 8.6, by reference since.
+    using DimsArgument = std::conditional_t<Abi::strongly_typed, const Dims&, Dims>;
+
+    class ParserError final : public Abi::ParserError {
+    public:
+        abi::ErrorCode code() const override { return static_cast<abi::ErrorCode>(8); }
+        const char* desc() const override { return null_names() ? nullptr : "no importer registered"; }
+        int node() const override { return 3; }
+        const char* nodeName() const { return null_names() ? nullptr : "mystery"; }
+        const char* nodeOperator() const { return null_names() ? nullptr : "NoSuchOp"; }
+
+    private:
+        static bool null_names() noexcept { return behaviour() == CVTRT_FAKE_NULL_NAMES; }
+    };
 
     class Tensor final : public Abi::Tensor::Methods {
     public:
@@ -91,9 +96,16 @@ struct Fakes {
         const char* getName() const noexcept override { return "project"; }
         int32_t getNbOutputs() const noexcept override { return 1; }
         typename Abi::Tensor* getOutput(int32_t) const noexcept override { return output_.get(); }
+        void setPrecision(abi::DataType type) noexcept { record("setPrecision ", static_cast<int32_t>(type)); }
+        void setOutputType(int32_t index, abi::DataType type) noexcept
+        {
+            record("setOutputType ", index, " ", static_cast<int32_t>(type));
+        }
 
     private:
-        std::unique_ptr<TensorObject> output_ = std::make_unique<TensorObject>("layer output", "m", abi::DataType::kHALF);
+        // Half as the model says; 8.6 answers what it was told last, which at first is nothing.
+        std::unique_ptr<TensorObject> output_ = std::make_unique<TensorObject>(
+            "layer output", "m", Abi::strongly_typed ? abi::DataType::kHALF : abi::DataType::kFLOAT);
     };
     using LayerObject = Recorded<typename Abi::Layer, Layer>;
 
@@ -114,7 +126,7 @@ struct Fakes {
 
     class Profile final : public Abi::Profile::Methods {
     public:
-        bool setDimensions(const char* input, abi::OptProfileSelector select, const Dims& dims) noexcept override
+        bool setDimensions(const char* input, abi::OptProfileSelector select, DimsArgument dims) noexcept override
         {
             record("setDimensions ", input, " ", static_cast<int32_t>(select), " ", spelled(dims));
             return true;
@@ -161,7 +173,12 @@ struct Fakes {
         {
             record("setHardwareCompatibilityLevel ", static_cast<int32_t>(level));
         }
-        void setProgressMonitor(abi::IProgressMonitor* monitor) noexcept override
+        bool setTacticSources(uint32_t sources) noexcept
+        {
+            record("setTacticSources ", sources);
+            return true;
+        }
+        void setProgressMonitor(abi::IProgressMonitor* monitor) noexcept
         {
             record("setProgressMonitor ", monitor->getInterfaceInfo().kind);
             monitor_ = monitor;
@@ -199,6 +216,7 @@ struct Fakes {
     public:
         explicit Builder(typename Abi::Logger& logger) : logger_(logger) {}
 
+        bool platformHasFastFp16() const noexcept { return behaviour() != CVTRT_FAKE_SLOW_FP16; }
         typename Abi::Config* createBuilderConfig() noexcept override { return new ConfigObject("config"); }
         typename Abi::Network* createNetworkV2(uint32_t flags) noexcept override
         {
@@ -290,7 +308,8 @@ struct Fakes {
 
     class Parser final : public Abi::Parser {
     public:
-        ~Parser() noexcept override { record("delete parser"); }
+        ~Parser() noexcept { record("delete parser"); }
+        void destroy() noexcept { delete this; }
 
         bool parse(const void*, std::size_t bytes, const char* path) noexcept override
         {
@@ -299,12 +318,144 @@ struct Fakes {
             return !failed_ && behaviour() != CVTRT_FAKE_PARSE_SILENT;
         }
         int getNbErrors() const noexcept override { return failed_ ? 1 : 0; }
-        const abi::IParserError* getError(int) const noexcept override { return &error_; }
+        const typename Abi::ParserError* getError(int) const noexcept override { return &error_; }
 
     private:
         bool failed_{false};
         ParserError error_;
     };
+
+    class Context final : public Abi::Context::Methods {
+    public:
+        void setDeviceMemory(void* memory) noexcept { record("setDeviceMemory ", memory); }
+        void setDeviceMemoryV2(void* memory, int64_t bytes) noexcept { record("setDeviceMemory ", memory, " ", bytes); }
+        bool setOptimizationProfileAsync(int32_t profile, abi::CudaStream stream) noexcept override
+        {
+            record("setOptimizationProfileAsync ", profile, " on ", stream);
+            return behaviour() != CVTRT_FAKE_PROFILE_REFUSED;
+        }
+        bool setInputShape(const char* tensor, const Dims& dims) noexcept override
+        {
+            record("setInputShape ", tensor, " ", spelled(dims));
+            shape_ = dims;
+            return behaviour() != CVTRT_FAKE_SHAPE_REFUSED;
+        }
+        Dims getTensorShape(const char*) const noexcept override { return shape_; }
+        bool setTensorAddress(const char* tensor, void* address) noexcept override
+        {
+            record("setTensorAddress ", tensor, " ", address);
+            return behaviour() != CVTRT_FAKE_ADDRESS_REFUSED;
+        }
+        bool enqueueV3(abi::CudaStream stream) noexcept override
+        {
+            record("enqueueV3 on ", stream);
+            return behaviour() != CVTRT_FAKE_ENQUEUE_FAILS;
+        }
+
+    private:
+        // Not known before an input's shape is.
+        Dims shape_{-1, {}};
+    };
+
+    class EngineOf : public Abi::Engine::Methods {
+    public:
+        int32_t getNbOptimizationProfiles() const noexcept override { return 2; }
+        Dims getTensorShape(const char*) const noexcept override { return {2, {-1, 80}}; }
+        abi::DataType getTensorDataType(const char* tensor) const noexcept override
+        {
+            return is(tensor, "y") ? abi::DataType::kHALF : abi::DataType::kFLOAT;
+        }
+        abi::TensorLocation getTensorLocation(const char* tensor) const noexcept override
+        {
+            return is(tensor, "length") ? abi::TensorLocation::kHOST : abi::TensorLocation::kDEVICE;
+        }
+        abi::TensorIOMode getTensorIOMode(const char* tensor) const noexcept override
+        {
+            return is(tensor, "y") ? abi::TensorIOMode::kOUTPUT : abi::TensorIOMode::kINPUT;
+        }
+        Dims getProfileShape(const char*, int32_t profile, abi::OptProfileSelector select) const noexcept override
+        {
+            return {2, {(profile + 1) * (static_cast<int32_t>(select) + 1), 80}};
+        }
+        int32_t getNbIOTensors() const noexcept override { return 3; }
+        const char* getIOTensorName(int32_t index) const noexcept override
+        {
+            static constexpr const char* names[]{"x", "length", "y"};
+            return behaviour() == CVTRT_FAKE_NULL_NAMES ? nullptr : names[index];
+        }
+        std::size_t getDeviceMemorySize() const noexcept { return 4096; }
+        int64_t getDeviceMemorySizeV2() const noexcept { return 4096; }
+
+        typename Abi::Context* make_context(int32_t strategy) noexcept
+        {
+            record("createExecutionContext ", strategy);
+            return behaviour() == CVTRT_FAKE_CONTEXT_NULL ? nullptr : new Recorded<typename Abi::Context, Context>("context");
+        }
+
+    private:
+        static bool is(const char* tensor, std::string_view name) noexcept { return tensor == name; }
+    };
+
+    template <class Any, bool strategies>
+    class EngineWith final : public EngineOf {
+    public:
+        typename Any::Context* createExecutionContext(typename Any::ContextAllocation strategy) noexcept override
+        {
+            return this->make_context(static_cast<int32_t>(strategy));
+        }
+    };
+
+    template <class Any>
+    class EngineWith<Any, false> final : public EngineOf {
+    public:
+        typename Any::Context* createExecutionContextWithoutDeviceMemory() noexcept override
+        {
+            return this->make_context(-1);
+        }
+    };
+    using EngineObject = Recorded<typename Abi::Engine, EngineWith<Abi, Abi::strongly_typed>>;
+
+    class RuntimeOf : public Abi::Runtime::Methods {
+    public:
+        void setEngineHostCodeAllowed(bool allowed) noexcept override { record("setEngineHostCodeAllowed ", allowed); }
+
+        static typename Abi::Engine* make_engine(std::size_t bytes) noexcept
+        {
+            record("deserializeCudaEngine ", bytes);
+            return behaviour() == CVTRT_FAKE_ENGINE_NULL ? nullptr : new EngineObject("engine");
+        }
+    };
+
+    template <class Any, bool factories>
+    class RuntimeWith final : public RuntimeOf {
+    public:
+        typename Any::Engine* deserializeCudaEngine(const void*, std::size_t bytes) noexcept override
+        {
+            return this->make_engine(bytes);
+        }
+    };
+
+    template <class Any>
+    class RuntimeWith<Any, true> final : public RuntimeOf {
+    public:
+        typename Any::Engine* deserializeCudaEngine(
+            const void*, std::size_t bytes, typename Any::PluginFactory* factory) noexcept override
+        {
+            record(factory == nullptr ? "no plugin factory" : "plugin factory");
+            return this->make_engine(bytes);
+        }
+    };
+    using RuntimeObject = Recorded<typename Abi::Runtime, RuntimeWith<Abi, !Abi::strongly_typed>>;
+
+    static void* make_runtime(void*, int32_t version)
+    {
+        record("create runtime ", version);
+        switch (behaviour()) {
+        case CVTRT_FAKE_RUNTIME_NULL: return nullptr;
+        case CVTRT_FAKE_RUNTIME_LOW_ADDRESS: return reinterpret_cast<void*>(std::uintptr_t{0x228});
+        default: return new RuntimeObject("runtime");
+        }
+    }
 
     static void* make_builder(void* logger, int32_t version)
     {

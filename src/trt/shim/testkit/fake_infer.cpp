@@ -8,6 +8,7 @@
 EXPORTED int32_t cvtrt_fake_unrelated() { return 0; }
 #else
 EXPORTED int32_t getInferLibVersion() { return VERSION; }
+EXPORTED void* createInferRuntime_INTERNAL(void*, int32_t) { return nullptr; }
 #if !defined(LEAN)
 EXPORTED void* createInferBuilder_INTERNAL(void*, int32_t) { return nullptr; }
 #endif

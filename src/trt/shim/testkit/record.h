@@ -28,19 +28,34 @@ extern "C" {
 #define CVTRT_FAKE_TARGET_REFUSED 15
 #define CVTRT_FAKE_LOGS_FROM_THREADS 16
 #define CVTRT_FAKE_NULL_NAMES 17
+#define CVTRT_FAKE_SLOW_FP16 18
+#define CVTRT_FAKE_RUNTIME_NULL 19
+#define CVTRT_FAKE_RUNTIME_LOW_ADDRESS 20
+#define CVTRT_FAKE_ENGINE_NULL 21
+#define CVTRT_FAKE_CONTEXT_NULL 22
+#define CVTRT_FAKE_PROFILE_REFUSED 23
+#define CVTRT_FAKE_SHAPE_REFUSED 24
+#define CVTRT_FAKE_ADDRESS_REFUSED 25
+#define CVTRT_FAKE_ENQUEUE_FAILS 26
 
 void cvtrt_fake_behave(int32_t behaviour);
 
 /* Copies the calling thread's record, NUL-terminated, and empties it. Returns its length. */
 size_t cvtrt_fake_take_record(char* out, size_t capacity);
 
-/* Entry points of a fake library: createInferBuilder_INTERNAL and createNvOnnxParser_INTERNAL. */
+/* Entry points of fake libraries: createInferRuntime_INTERNAL, createInferBuilder_INTERNAL, createNvOnnxParser_INTERNAL. */
+void* cvtrt_fake_runtime_rtx(void* logger, int32_t version);
+void* cvtrt_fake_runtime_v11(void* logger, int32_t version);
+void* cvtrt_fake_runtime_v10(void* logger, int32_t version);
+void* cvtrt_fake_runtime_v8(void* logger, int32_t version);
 void* cvtrt_fake_builder_rtx(void* logger, int32_t version);
 void* cvtrt_fake_builder_v11(void* logger, int32_t version);
 void* cvtrt_fake_builder_v10(void* logger, int32_t version);
+void* cvtrt_fake_builder_v8(void* logger, int32_t version);
 void* cvtrt_fake_parser_rtx(void* network, void* logger, int32_t version);
 void* cvtrt_fake_parser_v11(void* network, void* logger, int32_t version);
 void* cvtrt_fake_parser_v10(void* network, void* logger, int32_t version);
+void* cvtrt_fake_parser_v8(void* network, void* logger, int32_t version);
 
 #ifdef __cplusplus
 }
