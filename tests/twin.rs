@@ -104,6 +104,7 @@ fn compile(ort: &Arc<dyn Backend>, model: &RewrittenOnnx, engine: &Path) {
             folder: Path::new("."),
         },
         precision: Precision::Fp32,
+        fp32_nodes: &[],
         shapes: &[],
         options: &CompileOptions::default(),
         timing_cache: None,

@@ -13,14 +13,14 @@ import features
 import model_config
 import speaker
 import tokenizer
+from composer import Forms
 from model_config import CLUSTERS, SPEECH_VOCAB, TURNS
 from text import TextTokenizer
 from train_f0 import SCALE_HZ
-from train_llm import Forms, prepared
+from train_llm import prepared
 
 from export import preflight  # isort: skip
 from export.config import QWEN_FOLDER  # isort: skip
-from export.hift import HiftDecoder  # isort: skip
 from export.qwen2 import LlmStep  # isort: skip
 from export.unet import FlowEstimator  # isort: skip
 
@@ -61,10 +61,12 @@ def _llm(states: Path, text: TextTokenizer) -> State:
     speech[:SPEECH_VOCAB] = _products(sound, turn)
     weight, bias = torch.zeros(SPEECH_VOCAB + 3, hidden), torch.full((SPEECH_VOCAB + 3,), NEVER)
     weight[:SPEECH_VOCAB] = _products(trained["sound_head.weight"], trained["turn_head.weight"])
-    bias[:SPEECH_VOCAB] = _products(trained["sound_head.bias"][:, None], trained["turn_head.bias"][:, None])[:, 0]
+    biases = (trained[f"{part}_head.bias"][:, None] for part in ("sound", "turn"))
+    bias[:SPEECH_VOCAB] = _products(*biases)[:, 0]
     weight[SPEECH_VOCAB], bias[SPEECH_VOCAB] = trained["end_head.weight"][0], trained["end_head.bias"][0]
+    embedding = _text_embedding(trained["text.weight"], trained["form.weight"], text)
     return state | {
-        "llm.model.model.embed_tokens.weight": _text_embedding(trained["text.weight"], trained["form.weight"], text).half(),
+        "llm.model.model.embed_tokens.weight": embedding.half(),
         "llm_embedding.weight": trained["marks.weight"],
         "speech_embedding.weight": speech.half(),
         "llm_decoder.weight": weight,

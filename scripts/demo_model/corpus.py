@@ -54,7 +54,7 @@ class Corpus:
 
 
 def render(text: str, seed: int = 0) -> Recording:
-    """What espeak-ng makes of `text`, word by word on the grid of speech tokens, with fixed silences around the words."""
+    """What espeak-ng makes of `text`, word by word on the grid of speech tokens, with fixed silences between."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         spelled = FUSED.sub(r"\1 [[D@2]]", text)
         subprocess.run(["espeak-ng", *VOICE, "-w", file.name, PROSODY.format(spelled)], check=True)

@@ -77,13 +77,15 @@ def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> F
         real, written = real_tokens(reference, weights), f"{text.capitalize()}."
         started = time.perf_counter()
         made = bundle.speech_tokens(written, alone, np.random.default_rng(0))
-        audio = {"text to audio, sft": (made, bundle.render(made, alone))}
-        took, spoken = took + time.perf_counter() - started, spoken + len(audio["text to audio, sft"][1]) / features.MODEL_RATE
+        from_text = bundle.render(made, alone)
+        took += time.perf_counter() - started
+        spoken += len(from_text) / features.MODEL_RATE
         prompted_tokens = bundle.speech_tokens(written, prompted, np.random.default_rng(0))
-        audio |= {
+        audio = {
             "recording": (real, reference.at_24k),
             "vocoder alone": (real, bundle.vocode(features.model_mel(reference.at_24k))),
             "tokens to audio": (real, bundle.render(real, alone)),
+            "text to audio, sft": (made, from_text),
             "text to audio, zero_shot": (prompted_tokens, bundle.render(prompted_tokens, prompted)),
         }
         for name, (tokens, samples) in audio.items():
@@ -92,7 +94,8 @@ def sentences(bundle: Bundle, weights: dict, alone: Voice, prompted: Voice) -> F
             errors[name] += compare.edits(text.replace(",", "").split(), heard)
             if name != "recording":
                 distances[name].append(compare.mel_cepstral_distance(samples, reference.at_24k))
-        distances["another sentence"].append(compare.mel_cepstral_distance(references[place - 1].at_24k, reference.at_24k))
+        other = references[place - 1].at_24k
+        distances["another sentence"].append(compare.mel_cepstral_distance(other, reference.at_24k))
     count = sum(len(text.split()) for text in texts)
     yield "held-out sentences", len(texts)
     yield "their words", count

@@ -24,10 +24,10 @@ def _let_gradients_through() -> None:
     layers._CopyingReshape = types.SimpleNamespace(apply=_copying_reshape)
 
 
-def _padded_conv1d(x, weight, bias, pads, stride, dilation) -> Tensor:
+def _padded_conv1d(x, weight, bias, pads, stride, dilation, groups) -> Tensor:
     if pads[0] == pads[1]:
-        return F.conv1d(x, weight, bias, stride=stride, padding=pads[0], dilation=dilation)
-    return F.conv1d(F.pad(x, pads), weight, bias, stride=stride, dilation=dilation)
+        return F.conv1d(x, weight, bias, stride, pads[0], dilation, groups)
+    return F.conv1d(F.pad(x, pads), weight, bias, stride, 0, dilation, groups)
 
 
 def _copying_reshape(x: Tensor, dims: tuple[int, ...]) -> Tensor:

@@ -60,8 +60,9 @@ def main() -> None:
     write(options.out / "campplus.onnx")
     texts = corpus.load(options.corpus).texts[-SAMPLED:]
     vectors = np.stack([embed(options.out / "campplus.onnx", corpus.render(text).at_16k) for text in texts])
-    np.savez(options.out / "speaker.npz", mean=vectors.mean(axis=0), deviation=vectors.std(axis=0))
-    print(f"speaker vector: norm {np.linalg.norm(vectors.mean(axis=0)):.2f}, varies by {vectors.std(axis=0).mean():.3f}")
+    mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+    np.savez(options.out / "speaker.npz", mean=mean, deviation=deviation)
+    print(f"speaker vector: norm {np.linalg.norm(mean):.2f}, varies by {deviation.mean():.3f}")
 
 
 if __name__ == "__main__":

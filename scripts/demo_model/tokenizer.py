@@ -21,7 +21,7 @@ OPSET, IR_VERSION = 17, 8
 
 
 def fit(whisper: np.ndarray, seed: int = 3) -> dict[str, np.ndarray]:
-    """Weights of the graph from features `[128, 4 N]`: projection `[D, 128, 4]` with bias, codebook `[K, D, 1]` with bias."""
+    """Weights of the graph from features `[128, 4 N]`: projection `[D, 128, 4]`, codebook `[K, D, 1]`, their biases."""
     stacked = _stacked(whisper)
     mean = stacked.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov((stacked - mean).T))
@@ -48,7 +48,7 @@ def sounds(weights: dict[str, np.ndarray], whisper: np.ndarray) -> np.ndarray:
 
 
 def turns(clusters: np.ndarray, silent: np.ndarray) -> np.ndarray:
-    """Place of every token behind the first one of its word, at most the last turn; a word follows `PAUSE` silent tokens."""
+    """Place of every token behind the first of its word, at most the last turn; words follow `PAUSE` silent tokens."""
     quiet = np.concatenate([np.ones(PAUSE, bool), silent[clusters]])
     begins = ~quiet[PAUSE:]
     for back in range(1, PAUSE + 1):

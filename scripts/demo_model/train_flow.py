@@ -45,7 +45,8 @@ class Flow(nn.Module):
         self.estimator = trainable(FlowEstimator(config.flow.estimator))
         with torch.no_grad():
             # One embedding per sound: ids that differ in their turn alone mean the same.
-            self.encoder.input_embedding.weight = nn.Parameter(0.5 * torch.randn(model_config.CLUSTERS, config.flow.dim))
+            table = 0.5 * torch.randn(model_config.CLUSTERS, config.flow.dim)
+            self.encoder.input_embedding.weight = nn.Parameter(table)
             self.encoder.encoder_proj.bias.copy_(mean)
             self.estimator.final_proj.bias.copy_(mean)
             self.estimator.final_proj.weight.mul_(0.5)

@@ -27,7 +27,9 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.is_file():
             state = torch.load(self.path, weights_only=True)
-            self.module.load_state_dict(state["module"])
+            with torch.no_grad():
+                for name, parameter in module.named_parameters():
+                    parameter.copy_(state["module"][name])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.spent = state["step"], state["spent"]
         self._last, self._saved = time.process_time(), time.monotonic()
@@ -56,8 +58,9 @@ class Run:
             self.save()
 
     def save(self) -> None:
+        parameters = {name: parameter.detach() for name, parameter in self.module.named_parameters()}
         state = {
-            "module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "module": parameters, "optimizer": self.optimizer.state_dict(),
             "step": self.step, "spent": self.spent,
         }
         torch.save(state, self.path.with_suffix(".partial"))

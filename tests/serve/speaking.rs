@@ -6,6 +6,9 @@ use cvtrt::testkit::backend_or_skip;
 use serde_json::Value;
 use std::io::Read as _;
 
+/// Takes long enough to be caught, and far less than a server waits when it is to stop.
+const TEXT: &str = "Good morning, everybody on the platform.";
+
 #[test]
 fn it_speaks_the_same_for_the_same_seed_and_stops_when_told() {
     let Some(_) = backend_or_skip(BackendId::OrtCpu, "serve speaks") else {
@@ -78,8 +81,8 @@ fn a_request_in_hand_is_answered_to_its_end_after_sigterm() {
         socket.read_to_end(&mut answer).expect("read");
         answer
     };
-    let before = whole(served.begin(LONG_TEXT, 5));
-    let socket = served.begin(LONG_TEXT, 5);
+    let before = whole(served.begin(TEXT, 5));
+    let socket = served.begin(TEXT, 5);
     served.until_running(1);
     served.send_term();
     let after = whole(socket);

@@ -18,7 +18,7 @@ import speaker  # noqa: E402
 import text  # noqa: E402
 import tokenizer  # noqa: E402
 import words  # noqa: E402
-from train_llm import Composer, Forms, Sequences  # noqa: E402
+from composer import Composer, Forms, Sequences  # noqa: E402
 from sentences import Spoken  # noqa: E402
 
 
