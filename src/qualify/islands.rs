@@ -33,8 +33,8 @@ const PHASE: f32 = 2.0;
 /// Foretells which nodes of a graph must stay in FP32.
 pub(super) fn forecast(model: &ModelFile, ranges: &GraphRanges, half: HalfType) -> Forecast {
     let graph = model.graph();
-    let reach = Reach::of(graph, ranges);
     let constants = model.constant_magnitudes();
+    let reach = Reach::of(graph, ranges, &constants);
     let mut islands = Islands::new();
     // What a constant decides, as the score of a masked place, no other text changes.
     let decided: HashSet<u32> = constants.values().map(|value| value.to_bits()).collect();
@@ -122,11 +122,17 @@ impl<'a> Reach<'a> {
     }
 
     /// What is only moved reaches as far as what it was moved from.
-    fn of(graph: &'a GraphProto, ranges: &'a GraphRanges) -> Self {
+    fn of(
+        graph: &'a GraphProto,
+        ranges: &'a GraphRanges,
+        constants: &'a BTreeMap<String, f32>,
+    ) -> Self {
+        let constants = constants
+            .iter()
+            .map(|(name, greatest)| (name.as_str(), *greatest));
         let recorded = ranges.values.iter();
-        let mut known: HashMap<&str, f32> = recorded
-            .map(|(name, range)| (name.as_str(), Self::of_range(*range)))
-            .collect();
+        let recorded = recorded.map(|(name, range)| (name.as_str(), Self::of_range(*range)));
+        let mut known: HashMap<&str, f32> = constants.chain(recorded).collect();
         for node in graph.node.iter().filter(|node| only_moves(node)) {
             let from = node
                 .input
