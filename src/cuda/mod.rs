@@ -1,6 +1,6 @@
 //! CUDA, as far as it is found at run time: no toolkit to build, no driver to start.
 //!
-//! [`probe`] asks without disturbing anything. [`Gpu`] is a device in use, with [`Stream`]s of work and memory that
+//! [`probe()`] asks without disturbing anything. [`Gpu`] is a device in use, with [`Stream`]s of work and memory that
 //! waits for its stream before it goes, so that nothing is freed under a running kernel. `driver` names the few calls
 //! all this stands on; `nvidia` makes them, and under `testkit` host memory takes their place.
 

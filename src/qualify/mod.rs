@@ -1,6 +1,6 @@
 //! Half precision that is right: recorded ranges, precision plans, and the gates they must pass.
 //!
-//! [`calibrate`] speaks in FP32 and records how far every value reaches. [`qualify`] chooses from that what stays in
+//! [`calibrate()`] speaks in FP32 and records how far every value reaches. [`qualify`] chooses from that what stays in
 //! FP32, asks the FP32 twin of the half-precision graph for what the graph itself gave, widens the choice until the
 //! twin is near enough, and listens to the result once. No device takes part.
 
