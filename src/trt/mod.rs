@@ -1,4 +1,4 @@
-//! TensorRT and TensorRT-RTX through `dlopen`: loader, C++ shim, builder.
+//! TensorRT and TensorRT-RTX through `dlopen`: loader, C++ shim, builder, engines.
 //!
 //! Three floors. `sys` is the shim's C header, generated. `handle` owns its pointers and returns `Result`; all unsafe
 //! code is there. Above it everything is safe: [`TrtLibrary`] is a library found by an explicit [`SearchPath`] and kept
