@@ -67,13 +67,13 @@ fn in_memory(model: &RewrittenOnnx) -> Artifact<'_> {
 /// like none.
 #[test]
 fn the_pair_of_casts_survives_every_optimisation() {
+    type Rounding = fn(f32) -> f32;
     let Some(ort) = backend_or_skip(BackendId::OrtCpu, "the_pair_of_casts_survives") else {
         return;
     };
     let x = [
         0.1f32, 2049.0, 65_504.0, 70_000.0, -70_000.0, 1e-9, 3e38, 0.0,
     ];
-    type Rounding = fn(f32) -> f32;
     let roundings: [(Precision, Rounding); 2] = [
         (Precision::Fp16, |x| f16::from_f32(x).to_f32()),
         (Precision::Bf16, |x| bf16::from_f32(x).to_f32()),

@@ -53,6 +53,9 @@ pub(super) fn text(entry: &Entry, stale: &[Change], plan: Option<&PrecisionPlan>
     for kept in plan.map(kept_in_fp32).unwrap_or_default() {
         line("fp32 inside", kept);
     }
+    for error in plan.map(errors_of_the_twin).unwrap_or_default() {
+        line("twin", error);
+    }
     line("verified", verification(&manifest.verification));
     for change in stale {
         line("stale", change.to_string());
@@ -140,13 +143,8 @@ fn layer_counts(manifest: &Manifest) -> Vec<String> {
 }
 
 /// What stays in FP32 in a half-precision engine, why, and what was measured of the rest.
-pub(super) fn kept_in_fp32(plan: &PrecisionPlan) -> Vec<String> {
-    let PrecisionPlan {
-        islands,
-        nodes,
-        verdict,
-        ..
-    } = plan;
+fn kept_in_fp32(plan: &PrecisionPlan) -> Vec<String> {
+    let PrecisionPlan { islands, nodes, .. } = plan;
     let mut said = vec![format!("{} of {nodes} nodes", islands.len())];
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (node, reason) in islands {
@@ -160,13 +158,19 @@ pub(super) fn kept_in_fp32(plan: &PrecisionPlan) -> Vec<String> {
         let shown = nodes[..SHOWN_NODES.min(nodes.len())].join(", ");
         format!("{reason}: {shown}{more}")
     }));
-    if let Verdict::Passed { measured } = verdict {
-        said.extend(measured.iter().map(|one| {
-            let Measured { what, value, bound } = one;
-            format!("{what}: {value:.1e} of at most {bound:.1e}")
-        }));
-    }
     said
+}
+
+/// How far the graph's twin was from FP32, and how far it may be.
+fn errors_of_the_twin(plan: &PrecisionPlan) -> Vec<String> {
+    let Verdict::Passed { measured } = &plan.verdict else {
+        return Vec::new();
+    };
+    let errors = measured.iter().map(|one| {
+        let Measured { what, value, bound } = one;
+        format!("{what}: {value:.1e} of at most {bound:.1e}")
+    });
+    errors.collect()
 }
 
 /// Nodes named per reason.

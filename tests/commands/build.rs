@@ -190,7 +190,7 @@ fn rtx_engines_are_built_for_named_targets_only() {
             "engines"
         ])
         .exits(0)
-        .says(&["fp32 inside", "mel: "]);
+        .says(&["fp32 inside", "twin", "mel: "]);
 }
 
 #[test]
