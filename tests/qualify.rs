@@ -222,14 +222,16 @@ fn the_time_is_looked_up_so_that_nothing_stays_and_the_mel_keeps_to_its_bound() 
     let Some(stage) = Stage::or_skip("the_time_is_looked_up") else {
         return;
     };
-    let plan = stage.plan(GraphId::FlowEstimator, Precision::Fp16);
-    assert!(plan.islands.is_empty(), "{:?}", plan.islands);
-    let Verdict::Passed { measured } = &plan.verdict else {
-        panic!("{plan:?}");
-    };
-    let mel = measured.iter().find(|measured| measured.what == "mel");
-    let mel = mel.expect("the audio gate heard it");
-    assert!(mel.value > 0.0 && mel.value <= mel.bound, "{mel:?}");
+    for precision in [Precision::Fp16, Precision::Bf16] {
+        let plan = stage.plan(GraphId::FlowEstimator, precision);
+        assert!(plan.islands.is_empty(), "{:?}", plan.islands);
+        let Verdict::Passed { measured } = &plan.verdict else {
+            panic!("{plan:?}");
+        };
+        let mel = measured.iter().find(|measured| measured.what == "mel");
+        let mel = mel.expect("the audio gate heard it");
+        assert!(mel.value > 0.0 && mel.value <= mel.bound, "{mel:?}");
+    }
 }
 
 #[test]

@@ -26,6 +26,9 @@ const LOUDNESS_DB: f64 = 0.5;
 /// Largest error of F0 in Hz: the source's phase is its sum over time.
 const F0_HZ: f64 = 5e-3;
 
+/// What the audio is judged by.
+const AUDIO: &str = "audio at one F0, 1 - correlation";
+
 impl Bound {
     /// The bound on each output of a graph.
     pub(super) fn of(graph: GraphId, precision: Precision) -> Self {
@@ -37,11 +40,12 @@ impl Bound {
         }
     }
 
-    /// The same bound, tightened.
-    pub(super) fn tightened(self, by: f64) -> Self {
+    /// A bound `by` times below the error that was found within this one.
+    pub(super) fn tightened(self, found: Option<f64>, by: f64) -> Self {
+        let tighter = found.map_or(self.value(), |found| found.min(self.value())) / by;
         match self {
-            Self::Absolute(bound) => Self::Absolute(bound / by),
-            Self::Relative(bound) => Self::Relative(bound / by),
+            Self::Absolute(_) => Self::Absolute(tighter),
+            Self::Relative(_) => Self::Relative(tighter),
         }
     }
 
@@ -81,11 +85,7 @@ pub(super) fn of_speech(got: &[Spoken], want: &[Spoken]) -> Vec<Measured> {
             worst(|got, want| distance(&got.pitch, &want.pitch)),
             PITCH,
         ),
-        measured(
-            "audio at one F0, 1 - correlation",
-            worst(decorrelation),
-            1.0 - CORRELATION,
-        ),
+        measured(AUDIO, worst(decorrelation), 1.0 - CORRELATION),
         measured("loudness, dB", worst(loudness), LOUDNESS_DB),
     ]
 }
@@ -93,6 +93,18 @@ pub(super) fn of_speech(got: &[Spoken], want: &[Spoken]) -> Vec<Measured> {
 /// Whether a measurement keeps to its bound; one that is no number does not.
 pub(super) fn holds(measured: &Measured) -> bool {
     measured.value <= measured.bound
+}
+
+/// How many times smaller a graph's error has to be for this to hold, with some margin.
+pub(super) fn excess(measured: &Measured) -> f64 {
+    let times = measured.value / measured.bound;
+    // The correlation falls with the square of the error.
+    let times = if measured.what == AUDIO {
+        times.sqrt()
+    } else {
+        times
+    };
+    (times * 1.1).clamp(1.1, 10.0)
 }
 
 fn measured(what: &str, value: f64, bound: f64) -> Measured {
@@ -133,4 +145,27 @@ fn loudness(got: &Spoken, want: &Spoken) -> f64 {
             .sum::<f64>()
     };
     (10.0 * (power(&got.pcm) / power(&want.pcm)).log10()).abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_tightened_by_what_the_gate_lacks() {
+        let bound = Bound::of(GraphId::FlowEstimator, Precision::Bf16);
+        let mel = measured("mel", 2.0 * MEL, MEL);
+        let audio = measured(AUDIO, 4.0 * (1.0 - CORRELATION), 1.0 - CORRELATION);
+        for lacking in [mel, audio] {
+            let tighter = bound.tightened(Some(2.2e-2), excess(&lacking)).value();
+            assert!(
+                (tighter - 1e-2).abs() < 1e-9,
+                "{tighter} for {}",
+                lacking.what
+            );
+        }
+        let silent = measured("loudness, dB", f64::INFINITY, LOUDNESS_DB);
+        assert!(!holds(&silent));
+        assert!((excess(&silent) - 10.0).abs() < 1e-9);
+    }
 }

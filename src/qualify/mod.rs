@@ -66,7 +66,6 @@ pub fn qualify(
 
 /// Tightenings of a graph's own bound before the audio gate gives up.
 const TIGHTENINGS: usize = 3;
-const TIGHTER: f64 = 3.0;
 
 /// The bundle's ranges, and where it has none for one of the graphs, new ones.
 fn ranges_for(
@@ -252,14 +251,18 @@ fn listen(
         };
         let heard = gates::of_speech(&spoken, &recording.spoken);
         let wrong = heard.iter().find(|measured| !gates::holds(measured));
+        if let Some(Measured { what, value, bound }) = wrong {
+            (rehearsal.say)(&format!("{what} is {value:.1e}, above {bound:.1e}"));
+        }
         for candidate in &mut sounding {
             match wrong {
                 None => candidate.measured.extend(heard.clone()),
                 Some(Measured { what, value, bound }) if round == TIGHTENINGS => {
                     candidate.failure = Some(format!("{what} is {value:.2e}, above {bound:.2e}"));
                 }
-                Some(_) => {
-                    candidate.bound = candidate.bound.tightened(TIGHTER);
+                Some(wrong) => {
+                    let found = candidate.measured.first().map(|found| found.value);
+                    candidate.bound = candidate.bound.tightened(found, gates::excess(wrong));
                     candidate.search(rehearsal, recording)?;
                 }
             }

@@ -109,7 +109,11 @@ impl Rehearsal<'_> {
         let mut spoken = Vec::with_capacity(self.requests.len());
         for request in self.requests {
             begin();
-            let speech = synthesizer.speak_until(request, self.cancelled)?;
+            // Utterances are cut short on purpose, which is nothing to warn anyone of.
+            let unheard = tracing::subscriber::NoSubscriber::default();
+            let speech = tracing::subscriber::with_default(unheard, || {
+                synthesizer.speak_until(request, self.cancelled)
+            })?;
             let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).take();
             let (mel, pitch) = heard.expect("the vocoder ran on a mel");
             spoken.push(Spoken {
