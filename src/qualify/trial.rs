@@ -4,7 +4,7 @@ use super::gates::Bound;
 use super::islands::Islands;
 use super::recording::Run;
 use super::{QualifyError, Rehearsal};
-use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Session};
+use crate::backend::{CompiledGraph, Lane, Session, run_once};
 use crate::build;
 use crate::compare::{self, Metrics};
 use crate::ids::{GraphId, Precision};
@@ -65,7 +65,8 @@ impl Trial<'_> {
             if (self.rehearsal.cancelled)() {
                 return Err(SpeechError::Stopped.into());
             }
-            let outputs = self.outputs(&mut *session, run)?;
+            let outputs = run_once(&mut *session, &run.inputs)
+                .map_err(|source| QualifyError::run(self.graph, source))?;
             self.judge(&*session, run, &outputs, &mut outcome)?;
             if let Some(ranges) = outputs.get(run.outputs.len()) {
                 let ranges = ranges.elements::<f32>().unwrap_or_default();
@@ -95,22 +96,6 @@ impl Trial<'_> {
             ..onnx::Islands::default()
         };
         build::twin(self.model, self.precision, &islands, observed)
-    }
-
-    fn outputs(&self, session: &mut dyn Session, run: &Run) -> Result<Vec<Tensor>, QualifyError> {
-        let outputs = session.signature().outputs.len();
-        let mut io = Bindings {
-            inputs: run.inputs.iter().map(Tensor::view).collect(),
-            outputs: (0..outputs).map(|_| OutputSlot::Alloc(None)).collect(),
-        };
-        session
-            .run(&mut io)
-            .map_err(|source| QualifyError::run(self.graph, source))?;
-        let made = io.outputs.into_iter().filter_map(|slot| match slot {
-            OutputSlot::Alloc(made) => made,
-            OutputSlot::Into(_) => None,
-        });
-        Ok(made.collect())
     }
 
     fn judge(

@@ -1,7 +1,7 @@
 //! TensorRT and TensorRT-RTX through `dlopen`: loader, C++ shim, builder, engines.
 //!
 //! Three floors. `sys` is the shim's C header, generated. `handle` owns its pointers and returns `Result`; all unsafe
-//! code is there. Above it everything is safe: [`TrtLibrary`] is a library found by an explicit [`SearchPath`] and kept
+//! calls are there. Above it everything is safe but [`TrtContext::enqueue`], which takes addresses: [`TrtLibrary`] is a library found by an explicit [`SearchPath`] and kept
 //! for the life of the process, [`TrtLibrary::build`] turns a [`BuildRequest`] into a [`BuiltPlan`], and [`PlanHeader`]
 //! tells what a plan file is before any of its bytes reach a library.
 //!

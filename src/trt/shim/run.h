@@ -9,6 +9,12 @@
 
 namespace cvtrt {
 
+inline const char* name_at(const std::vector<const char*>& names, int32_t index)
+{
+    in_range(index, static_cast<int32_t>(names.size()));
+    return names[static_cast<std::size_t>(index)];
+}
+
 template <class Abi>
 class Context final : public cvtrt_context {
 public:
@@ -46,11 +52,7 @@ public:
 private:
     typename Abi::Context& calls() const noexcept { return *context_; }
 
-    const char* name(int32_t index) const
-    {
-        in_range(index, static_cast<int32_t>(names_.size()));
-        return names_[static_cast<std::size_t>(index)];
-    }
+    const char* name(int32_t index) const { return name_at(names_, index); }
 
     static void accepted(bool done, const char* otherwise)
     {
@@ -118,11 +120,7 @@ public:
 private:
     typename Abi::Engine& calls() const noexcept { return *engine_; }
 
-    const char* name(int32_t index) const
-    {
-        in_range(index, static_cast<int32_t>(names_.size()));
-        return names_[static_cast<std::size_t>(index)];
-    }
+    const char* name(int32_t index) const { return name_at(names_, index); }
 
     // Destroyed from the last to the first: a runtime must outlive its engine.
     std::unique_ptr<typename Abi::Runtime> runtime_;
