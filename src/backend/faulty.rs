@@ -5,8 +5,9 @@ use super::{
     EngineReport, Footprint, Lane, LoadError, LoadOptions, OutputSlot, Progress, RunError, Session,
     Unavailable,
 };
+use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};
-use crate::tensor::{BytesMut, DType, Placement, Signature, Tensor, TensorViewMut};
+use crate::tensor::{BytesMut, DType, Signature, Tensor, TensorViewMut};
 use half::{bf16, f16};
 use std::path::Path;
 use std::sync::Arc;
@@ -176,8 +177,8 @@ impl CompiledGraph for FaultyGraph {
         self.inner.signature()
     }
 
-    fn placement(&self) -> Placement {
-        self.inner.placement()
+    fn gpu(&self) -> Option<&Gpu> {
+        self.inner.gpu()
     }
 
     fn footprint(&self) -> Footprint {
@@ -281,7 +282,7 @@ mod tests {
             .with(fault, when)
             .load(Artifact::Onnx(Path::new("none.onnx")), &options)
             .expect("loads");
-        graph.open(&Lane::new(0, Placement::Host)).expect("opens")
+        graph.open(&Lane::on_host(0)).expect("opens")
     }
 
     fn run(session: &mut dyn Session) -> Result<[f32; 2], RunError> {

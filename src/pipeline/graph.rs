@@ -1,7 +1,7 @@
 //! One graph as a stage drives it: tensors in the stage's own order, time counted.
 
 use super::error::{OpenError, SpeechError};
-use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Recycled, Session};
+use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Recycled, Session, open_at};
 use crate::ids::GraphId;
 use crate::tensor::{DType, Dim, Placement, Port, Signature, TensorView, TensorViewMut};
 use std::sync::Arc;
@@ -126,22 +126,16 @@ impl StageGraph {
     }
 }
 
-/// Opens a session of a graph that takes its tensors on the host.
+/// Opens a session that takes its tensors on the host.
 ///
 /// # Errors
-/// [`OpenError::Placement`] when the graph lives elsewhere, [`OpenError::Load`] when it opens no session.
+/// [`OpenError::Load`].
 pub(crate) fn open_session(
     graph: GraphId,
     compiled: &Arc<dyn CompiledGraph>,
     lane: &Lane,
 ) -> Result<Box<dyn Session>, OpenError> {
-    let placement = compiled.placement();
-    if placement != Placement::Host {
-        return Err(OpenError::Placement { graph, placement });
-    }
-    Arc::clone(compiled)
-        .open(lane)
-        .map_err(|source| OpenError::Load { graph, source })
+    open_at(Placement::Host, compiled, lane).map_err(|source| OpenError::Load { graph, source })
 }
 
 /// A port of a contract; dimensions are written as in an ONNX file.

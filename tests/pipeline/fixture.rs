@@ -7,7 +7,7 @@ use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::parity::{Arithmetic, Quantity, Subject};
 use cvtrt::pipeline::{Graphs, LlmStage, LoadedGraph, OpenError, Synthesizer};
 use cvtrt::reading::Listener;
-use cvtrt::tensor::{Placement, Shape, TensorView};
+use cvtrt::tensor::{Shape, TensorView};
 use cvtrt::testkit::backend_or_skip;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ impl Fixture {
         Some(Self {
             bundle,
             graphs,
-            lane: Lane::new(0, Placement::Host),
+            lane: Lane::on_host(0),
         })
     }
 
