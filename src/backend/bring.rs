@@ -4,6 +4,7 @@ use super::{
     Bindings, CompiledGraph, CopyCounter, Lane, LoadError, OutputSlot, Recycled, RunError, Session,
 };
 use crate::cuda::{CudaError, DeviceBuffer, PinnedBuffer, Stream};
+use crate::ids::BackendId;
 use crate::tensor::{Bytes, BytesMut, Placement, Signature, Tensor, TensorView, TensorViewMut};
 use std::sync::Arc;
 
@@ -97,6 +98,10 @@ impl Staging {
 impl Session for Staged {
     fn signature(&self) -> &Signature {
         self.inner.signature()
+    }
+
+    fn runs_on(&self) -> Option<BackendId> {
+        self.inner.runs_on()
     }
 
     fn give_up(&mut self, reason: &str) -> bool {
@@ -214,6 +219,10 @@ impl Landed {
 impl Session for Landed {
     fn signature(&self) -> &Signature {
         self.inner.signature()
+    }
+
+    fn runs_on(&self) -> Option<BackendId> {
+        self.inner.runs_on()
     }
 
     fn give_up(&mut self, reason: &str) -> bool {

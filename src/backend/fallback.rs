@@ -296,6 +296,10 @@ impl Session for LadderSession {
         }
     }
 
+    fn runs_on(&self) -> Option<BackendId> {
+        Some(self.ladder.rungs[self.at].backend)
+    }
+
     fn give_up(&mut self, reason: &str) -> bool {
         self.descend(reason)
     }

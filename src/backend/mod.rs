@@ -127,6 +127,11 @@ pub trait Session: fmt::Debug + Send {
     /// [`RunError`]; [`RunError::recovery`] says who must act.
     fn run(&mut self, io: &mut Bindings<'_>) -> Result<(), RunError>;
 
+    /// The backend that runs the graph now; `None` where that is the one that was loaded, as without a chain.
+    fn runs_on(&self) -> Option<BackendId> {
+        None
+    }
+
     /// Has another backend run the graph from now on, because what this one gives cannot be used.
     ///
     /// False where there is none to go on with; the session then stays as it is.

@@ -175,6 +175,16 @@ pub enum SpeechError {
 /// Slowest and fastest speed; beyond, linear interpolation of the mel no longer sounds like speech.
 pub(crate) const SPEEDS: (f64, f64) = (0.25, 4.0);
 
+impl SpeechError {
+    /// The graph whose values cannot be used, where that is what failed.
+    pub(super) fn of_values(&self) -> Option<GraphId> {
+        match self {
+            Self::Logits { graph, .. } | Self::NotFinite { graph } => Some(*graph),
+            _ => None,
+        }
+    }
+}
+
 impl Hint for OpenError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {

@@ -2,7 +2,7 @@
 
 use super::error::{OpenError, SpeechError};
 use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Recycled, Session, open_at};
-use crate::ids::GraphId;
+use crate::ids::{BackendId, GraphId};
 use crate::tensor::{DType, Dim, Placement, Port, Signature, TensorView, TensorViewMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,6 +118,21 @@ impl StageGraph {
         self.time.runs += 1;
         io.recycle(&mut self.recycled);
         outcome.map_err(|source| SpeechError::Run { graph, source })
+    }
+
+    /// The backend that runs the graph, where it is no longer the one that was loaded.
+    pub(crate) fn runs_on(&self) -> Option<BackendId> {
+        self.session.runs_on()
+    }
+
+    /// Has the next backend of its chain run the graph; false where there is none.
+    pub(crate) fn give_up(&mut self, reason: &str) -> bool {
+        self.session.give_up(reason)
+    }
+
+    /// The graph's name.
+    pub(crate) fn id(&self) -> GraphId {
+        self.graph
     }
 
     /// Takes the time counted since it was last taken.

@@ -1,8 +1,9 @@
 //! One lane's context on an engine.
 
 use super::graph::TrtGraph;
-use crate::backend::{Bindings, OutputSlot, RunError, Session};
+use crate::backend::{Bindings, BindingsError, OutputSlot, RunError, Session};
 use crate::cuda::{CudaErrorKind, DeviceBuffer, Stream};
+use crate::ids::BackendId;
 use crate::tensor::{
     Bytes, BytesMut, Placement, Shape, Signature, Tensor, TensorView, TensorViewMut,
 };
@@ -18,6 +19,8 @@ pub(super) struct TrtSession {
     profile: Option<usize>,
     /// Shapes of the inputs; `None` where the context was told none since it took its profile.
     shapes: Vec<Option<Shape>>,
+    /// Shapes of the outputs that follow from them; `None` where they depend on the data.
+    out_shapes: Vec<Option<Shape>>,
     /// Of the engine's ports, in their order.
     addresses: Vec<u64>,
 }
@@ -27,6 +30,7 @@ impl TrtSession {
         Self {
             profile: None,
             shapes: vec![None; graph.signature.inputs.len()],
+            out_shapes: vec![None; graph.signature.outputs.len()],
             addresses: vec![0; graph.ports.len()],
             context,
             stream,
@@ -34,17 +38,17 @@ impl TrtSession {
         }
     }
 
-    /// Takes the profile and the shapes of this run.
-    fn prepare(&mut self, io: &Bindings<'_>) -> Result<(), RunError> {
-        let known = self.shapes.iter().zip(&io.inputs);
-        if self.profile.is_some()
-            && known
-                .clone()
-                .all(|(known, view)| *known == Some(view.shape()))
-        {
+    /// Takes the profile and the shapes of this run, where they are not those of the last one.
+    fn prepare(&mut self, inputs: &[TensorView<'_>]) -> Result<(), RunError> {
+        let mut known = self.shapes.iter().zip(inputs);
+        if self.profile.is_some() && known.all(|(known, view)| *known == Some(view.shape())) {
             return Ok(());
         }
-        let profile = self.best_profile(&io.inputs)?;
+        // The library looks at each input alone; that they contradict each other it only finds when it runs.
+        let shapes: Vec<Shape> = inputs.iter().map(TensorView::shape).collect();
+        let sizes = self.graph.signature.sizes_from_inputs(&shapes);
+        sizes.map_err(BindingsError::from)?;
+        let profile = self.best_profile(inputs)?;
         if self.profile != Some(profile) {
             self.profile = None;
             self.shapes.fill(None);
@@ -53,15 +57,40 @@ impl TrtSession {
                 .map_err(|error| self.failed(error))?;
             self.profile = Some(profile);
         }
-        for (at, view) in io.inputs.iter().enumerate() {
-            if self.shapes[at] == Some(view.shape()) {
+        for (at, shape) in shapes.into_iter().enumerate() {
+            if self.shapes[at] == Some(shape) {
                 continue;
             }
             self.shapes[at] = None;
             self.context
-                .set_input_shape(self.graph.ports[at], view.shape())
+                .set_input_shape(self.graph.ports[at], shape)
                 .map_err(|error| self.failed(error))?;
-            self.shapes[at] = Some(view.shape());
+            self.shapes[at] = Some(shape);
+        }
+        let ports = &self.graph.ports[inputs.len()..];
+        for (shape, &port) in self.out_shapes.iter_mut().zip(ports) {
+            let told = self.context.shape(port);
+            *shape = told.map_err(|error| failed(self.graph.backend, &self.stream, error))?;
+        }
+        Ok(())
+    }
+
+    /// The library writes as much as the inputs ask for, whatever room there is.
+    fn check_outputs(&self, outputs: &[OutputSlot<'_>]) -> Result<(), BindingsError> {
+        let ports = self.graph.signature.outputs.iter().zip(&self.out_shapes);
+        for ((port, told), slot) in ports.zip(outputs) {
+            let OutputSlot::Into(view) = slot else {
+                continue;
+            };
+            let found = view.as_view().shape();
+            if *told != Some(found) {
+                let told = told.map_or("sized by its data".to_owned(), |told| told.to_string());
+                return Err(BindingsError::Shape {
+                    port: port.name.clone(),
+                    expected: format!("{port}, here {told}"),
+                    found,
+                });
+            }
         }
         Ok(())
     }
@@ -94,26 +123,18 @@ impl TrtSession {
             .ok_or_else(|| RunError::OutsideProfiles { shapes: shapes() })
     }
 
-    /// Device memory for the outputs that the session has to make.
-    fn make_outputs(
-        &self,
-        io: &Bindings<'_>,
-    ) -> Result<Vec<Option<(Shape, DeviceBuffer)>>, RunError> {
-        let outputs = self.graph.signature.outputs.iter();
-        let ports = &self.graph.ports[io.inputs.len()..];
-        outputs
-            .zip(ports)
-            .zip(&io.outputs)
-            .map(|((port, &at), slot)| {
-                if matches!(slot, OutputSlot::Into(_)) {
-                    return Ok(None);
-                }
-                let shape = self.context.shape(at).map_err(|error| self.failed(error))?;
+    /// Device memory for the outputs that the session has to make; nothing is allocated where there are none.
+    fn make_outputs(&self, outputs: &[OutputSlot<'_>]) -> Result<Vec<Made>, RunError> {
+        let ports = self.graph.signature.outputs.iter().zip(&self.out_shapes);
+        let ports = ports.zip(outputs).enumerate();
+        ports
+            .filter(|(_, (_, slot))| matches!(slot, OutputSlot::Alloc(_)))
+            .map(|(at, ((port, shape), _))| {
                 let shape = shape.ok_or_else(|| RunError::NoOutput {
                     output: port.name.clone(),
                 })?;
                 let buffer = self.stream.allocate(shape.elements() * port.dtype.size())?;
-                Ok(Some((shape, buffer)))
+                Ok(Made { at, shape, buffer })
             })
             .collect()
     }
@@ -130,21 +151,17 @@ impl TrtSession {
         outcome.map_err(|error| self.failed(error))
     }
 
-    /// What a failed call means: the library does not tell a lost device from anything else, the driver does.
     fn failed(&self, error: EngineError) -> RunError {
-        let backend = self.graph.backend;
-        match error {
-            EngineError::OutOfMemory => RunError::OutOfMemory { backend },
-            EngineError::Cuda(error) => error.into(),
-            other => match self.stream.synchronize() {
-                Err(lost) if lost.kind == CudaErrorKind::DeviceLost => lost.into(),
-                _ => RunError::Failed {
-                    backend,
-                    reason: other.to_string(),
-                },
-            },
-        }
+        failed(self.graph.backend, &self.stream, error)
     }
+}
+
+/// An output that the session makes.
+struct Made {
+    /// Which output.
+    at: usize,
+    shape: Shape,
+    buffer: DeviceBuffer,
 }
 
 impl Session for TrtSession {
@@ -157,50 +174,45 @@ impl Session for TrtSession {
         let device = Placement::Device(self.stream.gpu().ordinal());
         io.check(signature)?;
         io.check_placement(signature, device)?;
-        self.prepare(io)?;
-        let made = if io
-            .outputs
-            .iter()
-            .all(|slot| matches!(slot, OutputSlot::Into(_)))
-        {
-            Vec::new()
-        } else {
-            self.make_outputs(io)?
-        };
-        let mut made = made;
-        let inputs = io.inputs.iter().map(address_of);
-        let outputs = io
-            .outputs
-            .iter_mut()
-            .enumerate()
-            .map(|(at, slot)| match slot {
-                OutputSlot::Into(view) => address_of_mut(view),
-                OutputSlot::Alloc(_) => {
-                    let (_, buffer) = made[at].as_mut().expect("made for every such slot");
-                    let len = buffer.len();
-                    buffer.bytes_mut(len).address()
-                }
-            });
-        for (&port, address) in self.graph.ports.iter().zip(inputs.chain(outputs)) {
-            self.addresses[port] = address;
+        self.prepare(&io.inputs)?;
+        self.check_outputs(&io.outputs)?;
+        let mut made = self.make_outputs(&io.outputs)?;
+        let (inputs, outputs) = self.graph.ports.split_at(io.inputs.len());
+        for (&port, view) in inputs.iter().zip(&io.inputs) {
+            self.addresses[port] = address_of(view);
         }
-        self.enqueue()?;
-        for ((port, slot), made) in self
-            .graph
-            .signature
-            .outputs
-            .iter()
-            .zip(&mut io.outputs)
-            .zip(&made)
-        {
-            if let (OutputSlot::Alloc(tensor), Some((shape, buffer))) = (slot, made) {
-                let mut read = Tensor::zeros(port.dtype, *shape);
-                self.stream
-                    .read(buffer.bytes(buffer.len()), read.bytes_mut())?;
-                *tensor = Some(read);
+        for (&port, slot) in outputs.iter().zip(&mut io.outputs) {
+            if let OutputSlot::Into(view) = slot {
+                self.addresses[port] = address_of_mut(view);
             }
         }
+        for Made { at, buffer, .. } in &mut made {
+            let len = buffer.len();
+            self.addresses[outputs[*at]] = buffer.bytes_mut(len).address();
+        }
+        self.enqueue()?;
+        for Made { at, shape, buffer } in made {
+            let mut tensor = Tensor::zeros(self.graph.signature.outputs[at].dtype, shape);
+            self.stream
+                .read(buffer.bytes(buffer.len()), tensor.bytes_mut())?;
+            io.outputs[at] = OutputSlot::Alloc(Some(tensor));
+        }
         Ok(())
+    }
+}
+
+/// What a failed call means: the library does not tell a lost device from anything else, the driver does.
+fn failed(backend: BackendId, stream: &Stream, error: EngineError) -> RunError {
+    match error {
+        EngineError::OutOfMemory => RunError::OutOfMemory { backend },
+        EngineError::Cuda(error) => error.into(),
+        other => match stream.synchronize() {
+            Err(lost) if lost.kind == CudaErrorKind::DeviceLost => lost.into(),
+            _ => RunError::Failed {
+                backend,
+                reason: other.to_string(),
+            },
+        },
     }
 }
 
