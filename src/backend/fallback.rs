@@ -68,6 +68,13 @@ impl Falls {
             .clone()
     }
 
+    /// The backend that a lane which began with `first` is on now.
+    pub fn lands_on(&self, first: BackendId) -> BackendId {
+        let falls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let for_good = falls.iter().filter(|fall| fall.recovery == Recovery::Link);
+        for_good.fold(first, |at, fall| if fall.from == at { fall.to } else { at })
+    }
+
     fn record(&self, from: BackendId, to: BackendId, recovery: Recovery, reason: &str) {
         tracing::warn!(%from, %to, ?recovery, reason, "the next link takes over");
         let mut falls = self.0.lock().unwrap_or_else(PoisonError::into_inner);

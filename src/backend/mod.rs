@@ -10,6 +10,8 @@ mod compile;
 #[cfg(feature = "testkit")]
 mod fake;
 mod fallback;
+#[cfg(all(test, feature = "testkit"))]
+mod fallback_tests;
 #[cfg(feature = "testkit")]
 mod faulty;
 mod lane;

@@ -20,6 +20,18 @@ pub enum Recovery {
     Process,
 }
 
+impl Recovery {
+    /// Its name in documents and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Call => "call",
+            Self::Link => "link",
+            Self::Process => "process",
+        }
+    }
+}
+
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

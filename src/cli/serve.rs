@@ -7,6 +7,7 @@ use super::values::positive;
 use crate::bundle::Bundle;
 use crate::deploy::{Deployment, Floor};
 use crate::frontend::text::TextFrontend;
+use crate::hint::Hint;
 use crate::pipeline::PromptStage;
 use crate::profile::Profile;
 use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
@@ -89,8 +90,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         format!("{} speaks {}", listening.url, listening.models.join(", "))
     })?;
     let server = Server::new(models, Settings::default());
-    runtime.block_on(server.serve(listener, stop));
-    Ok(Exit::Done)
+    match runtime.block_on(server.serve(listener, stop)) {
+        Ok(()) => Ok(Exit::Done),
+        Err(lost) => Err(Failure::new(Exit::Failed, anyhow::anyhow!("{lost}"))
+            .with_hint(lost.hint().unwrap_or_default())),
+    }
 }
 
 fn listen(args: &Args) -> Result<TcpListener, Failure> {

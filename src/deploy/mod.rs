@@ -93,10 +93,22 @@ impl Served {
         !matches!(self.graph, GraphId::SpeechTokenizer | GraphId::Campplus)
     }
 
+    /// What runs it now, and in which precision: what took over from a link that failed runs the model as it was exported.
+    pub fn now(&self) -> Tier {
+        let backend = self.falls.lands_on(self.backend);
+        let precision = if backend == self.backend {
+            self.precision
+        } else {
+            Precision::Fp32
+        };
+        Tier { backend, precision }
+    }
+
     /// Whether it is served at a tier; FP32 is any tier's where it is wanted.
     pub fn is_at(&self, tier: Tier) -> bool {
-        let kept = self.precision == Precision::Fp32 && self.wanted == Precision::Fp32;
-        self.backend == tier.backend && (self.precision == tier.precision || kept)
+        let now = self.now();
+        let kept = now.precision == Precision::Fp32 && self.wanted == Precision::Fp32;
+        now.backend == tier.backend && (now.precision == tier.precision || kept)
     }
 
     /// Whether it is served as it was wanted.

@@ -2,7 +2,7 @@
 
 use super::graph::ContractError;
 use super::sampling::NotFinite;
-use crate::backend::{LoadError, RunError};
+use crate::backend::{LoadError, Recovery, RunError};
 use crate::bundle::{BundleError, TableError};
 use crate::hint::{Class, Hint};
 use crate::ids::{Family, GraphId, Mode};
@@ -176,6 +176,14 @@ pub enum SpeechError {
 pub(crate) const SPEEDS: (f64, f64) = (0.25, 4.0);
 
 impl SpeechError {
+    /// Who must act, where a graph failed to run.
+    pub fn recovery(&self) -> Option<Recovery> {
+        match self {
+            Self::Run { source, .. } => Some(source.recovery()),
+            _ => None,
+        }
+    }
+
     /// The graph whose values cannot be used, where that is what failed.
     pub(super) fn of_values(&self) -> Option<GraphId> {
         match self {

@@ -71,6 +71,12 @@ pub enum SpeakerError {
     /// A graph does not run.
     #[error(transparent)]
     Warmup(#[from] WarmupError),
+    /// The device is gone, and with it everything that this process had there.
+    #[error("the device was lost, and this process can do nothing more on it: {reason}")]
+    Lost {
+        /// The driver's words.
+        reason: String,
+    },
     /// Opening it ended in a panic.
     #[error("opening the model failed through a bug: {message}")]
     Panicked {
@@ -155,6 +161,7 @@ impl Hint for SpeakerError {
             Self::Lane(error) => error.hint(),
             Self::Open(error) => error.hint(),
             Self::Warmup(error) => error.hint(),
+            Self::Lost { .. } => Some("start the server again".into()),
             Self::Panicked { .. } => None,
         }
     }
