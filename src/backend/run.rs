@@ -1,6 +1,7 @@
 //! Failures of a run and who must act on them.
 
 use super::BindingsError;
+use crate::cuda::{CudaError, CudaErrorKind};
 use crate::hint::{Class, Hint};
 use crate::ids::BackendId;
 use std::borrow::Cow;
@@ -52,6 +53,9 @@ pub enum RunError {
         /// The backend.
         backend: BackendId,
     },
+    /// A call of the driver failed.
+    #[error(transparent)]
+    Cuda(CudaError),
     /// The device is gone.
     #[error("the device was lost: {reason}")]
     DeviceLost {
@@ -66,15 +70,27 @@ impl From<BindingsError> for RunError {
     }
 }
 
+impl From<CudaError> for RunError {
+    fn from(error: CudaError) -> Self {
+        match error.kind {
+            CudaErrorKind::DeviceLost => Self::DeviceLost {
+                reason: error.to_string(),
+            },
+            _ => Self::Cuda(error),
+        }
+    }
+}
+
 impl RunError {
     /// Who must act.
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Bindings(_) => Recovery::Caller,
             Self::OutsideProfiles { .. } => Recovery::Call,
-            Self::Failed { .. } | Self::NoOutput { .. } | Self::OutOfMemory { .. } => {
-                Recovery::Link
-            }
+            Self::Failed { .. }
+            | Self::NoOutput { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Cuda(_) => Recovery::Link,
             Self::DeviceLost { .. } => Recovery::Process,
         }
     }
@@ -86,7 +102,11 @@ impl Hint for RunError {
             Self::OutsideProfiles { .. } => {
                 Some("choose sizes within the profile's, or build with another profile".into())
             }
-            Self::OutOfMemory { .. } => Some("choose smaller sizes".into()),
+            Self::OutOfMemory { .. }
+            | Self::Cuda(CudaError {
+                kind: CudaErrorKind::OutOfMemory,
+                ..
+            }) => Some("choose smaller sizes".into()),
             _ => None,
         }
     }

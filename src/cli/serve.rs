@@ -4,7 +4,6 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::values::positive;
-use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::{Deployment, Floor};
 use crate::frontend::text::TextFrontend;
@@ -13,7 +12,6 @@ use crate::profile::Profile;
 use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
 use crate::server::{Model, Server, Settings};
 use crate::setup::text_graphs;
-use crate::tensor::Placement;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -191,7 +189,7 @@ fn opener(
     hearing: Option<Deployment>,
 ) -> OpenSpeaker {
     Box::new(move || -> Result<Box<dyn Speaker>, SpeakerError> {
-        let lane = Lane::new(lane, Placement::Host);
+        let lane = speaking.lane(lane)?;
         let speaker = LaneSpeaker::open(&bundle, &speaking, hearing.as_ref(), lane)?;
         Ok(Box::new(speaker))
     })

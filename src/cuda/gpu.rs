@@ -54,6 +54,14 @@ impl Gpu {
         self.driver.ordinal()
     }
 
+    /// Makes the device the calling thread's, for libraries that take whichever it is.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn make_current(&self) -> Result<(), CudaError> {
+        self.driver.make_current()
+    }
+
     /// Free and total device memory.
     ///
     /// # Errors

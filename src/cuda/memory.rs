@@ -224,6 +224,38 @@ impl Stream {
         Ok(())
     }
 
+    /// Copies device memory to the host, behind the work enqueued so far, and waits for it.
+    ///
+    /// # Errors
+    /// [`CudaError`] of this or of earlier work.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn read(&self, from: DeviceBytes<'_>, to: &mut [u8]) -> Result<(), CudaError> {
+        assert_eq!(from.len(), to.len(), "a copy has one length");
+        self.check_not_recording("copying from the device")?;
+        let driver = self.gpu().driver();
+        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
+        unsafe { driver.download(self.raw(), to, from.address()) }?;
+        self.synchronize()
+    }
+
+    /// Copies host memory to the device, behind the work enqueued so far, and waits for it.
+    ///
+    /// # Errors
+    /// [`CudaError`] of this or of earlier work.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn write(&self, to: &mut DeviceBytesMut<'_>, from: &[u8]) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "a copy has one length");
+        self.check_not_recording("copying to the device")?;
+        let driver = self.gpu().driver();
+        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
+        unsafe { driver.upload(self.raw(), to.address(), from) }?;
+        self.synchronize()
+    }
+
     fn check(&self, streams: &[&Arc<Stream>]) {
         for stream in streams {
             assert!(

@@ -156,6 +156,7 @@ mod tests {
             file: "graph.onnx".into(),
             from_cache: false,
             passed_over: vec!["tensorrt: no library".to_owned()],
+            falls: crate::backend::Falls::default(),
             notes: vec![],
         }
     }

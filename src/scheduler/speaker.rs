@@ -1,6 +1,6 @@
 //! What a lane drives.
 
-use crate::backend::Lane;
+use crate::backend::{Lane, LoadError};
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::{Deployment, WarmRun, Warmup, WarmupError};
 use crate::frontend::audio::Clip;
@@ -62,6 +62,9 @@ pub enum HearError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpeakerError {
+    /// The device gives the lane nothing to work with.
+    #[error(transparent)]
+    Lane(#[from] LoadError),
     /// The stages could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -149,6 +152,7 @@ fn log(run: &WarmRun) {
 impl Hint for SpeakerError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
+            Self::Lane(error) => error.hint(),
             Self::Open(error) => error.hint(),
             Self::Warmup(error) => error.hint(),
             Self::Panicked { .. } => None,
