@@ -33,7 +33,7 @@ pub struct CopyCount {
     pub bytes: u64,
 }
 
-/// While it lives, sessions of the lane keep their runs for replay.
+/// While it lives, stages on the lane keep what they run for replay.
 #[derive(Debug)]
 pub struct WarmingUp(Arc<AtomicBool>);
 
@@ -113,7 +113,7 @@ impl Lane {
         &self.copies
     }
 
-    /// Has the lane's sessions keep what they run for replay, as far as their backend can, until the guard goes.
+    /// Has stages on a device keep what they run for replay until the guard goes.
     ///
     /// Keeping costs time and memory, so it is for a warm-up and not for a request.
     #[must_use]
@@ -122,9 +122,9 @@ impl Lane {
         WarmingUp(Arc::clone(&self.warming))
     }
 
-    /// Whether a warm-up is under way; shared with sessions.
-    pub(super) fn warming(&self) -> &Arc<AtomicBool> {
-        &self.warming
+    /// Whether a warm-up is under way.
+    pub fn is_warming_up(&self) -> bool {
+        self.warming.load(Ordering::Relaxed)
     }
 }
 
