@@ -106,7 +106,9 @@ impl Lane {
 
     /// Scratch memory of at least this size that sessions of the lane take turns with, where it has that.
     pub(super) fn scratch(&self, bytes: u64) -> Option<&Arc<Scratch>> {
-        self.scratch.as_ref().filter(|scratch| scratch.bytes() >= bytes)
+        self.scratch
+            .as_ref()
+            .filter(|scratch| scratch.bytes() >= bytes)
     }
 
     /// The lane's number.
