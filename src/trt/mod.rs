@@ -9,6 +9,7 @@
 //! its headers. Rust speaks to it in the project's own enums only.
 
 mod builder;
+mod context;
 mod engine;
 mod handle;
 mod library;
@@ -35,7 +36,8 @@ mod tests;
 mod version;
 
 pub use builder::{BuildError, BuiltPlan, ParseError};
-pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtContext, TrtEngine};
+pub use context::{Scratch, TrtContext};
+pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
 pub use library::{NoLibrary, TrtLibrary};
 pub use log::{LogLine, Severity};

@@ -97,11 +97,12 @@ fn the_last_weakly_typed_library_is_told_every_type() {
     let built = build(&library, &request).expect("the fake works");
     assert_eq!(built.network.layers[0].kind, "matrix_multiply");
     assert_eq!(
-        take_record()[..12],
+        take_record()[..13],
         [
             "create builder 8600",
             "setProfilingVerbosity 2",
             "clearFlag 7",
+            "setPreviewFeature 2 1",
             "setTacticSources 24",
             "setFlag 0",
             "setFlag 10",
