@@ -9,6 +9,8 @@
 //! its headers. Rust speaks to it in the project's own enums only.
 
 mod builder;
+#[cfg(feature = "testkit")]
+mod computing;
 mod context;
 mod engine;
 mod handle;
@@ -36,6 +38,10 @@ mod tests;
 mod version;
 
 pub use builder::{BuildError, BuiltPlan, ParseError};
+#[cfg(feature = "testkit")]
+pub use computing::{
+    Computation, Compute, ComputingLibrary, FakeCall, FakeFailure, FakeFault, FakeObject,
+};
 pub use context::{Scratch, TrtContext};
 pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
