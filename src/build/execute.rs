@@ -240,6 +240,7 @@ impl Executor<'_> {
             backend,
             precision,
             steps: self.request.bundle.manifest().flow.steps,
+            plain_instance_norm: rewrite::lacks_instance_norm(backend, &planned.inputs.fingerprint),
             islands: rewrite::islands_of(planned.precision_plan.as_ref()),
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),

@@ -250,7 +250,7 @@ impl<'a> Planner<'a> {
             model,
             recipe: rewrite::recipe(
                 graph,
-                backend,
+                (backend, &fingerprint),
                 precision,
                 request.bundle.manifest().flow.steps,
                 &rewrite::islands_of(precision_plan.as_ref()),

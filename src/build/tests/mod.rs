@@ -464,6 +464,7 @@ fn a_worker_ends_when_its_parent_is_gone() {
         backend: BackendId::TensorRtRtx,
         precision: Precision::Fp32,
         steps: 10,
+        plain_instance_norm: false,
         islands: crate::onnx::Islands::default(),
         shapes: Vec::new(),
         options: CompileOptions::default(),
