@@ -413,6 +413,7 @@ fn max_error(row: &Built) -> String {
     match (&row.verification, row.max_abs_error) {
         (_, Some(error)) => format!("{error:.1e}"),
         (Verification::Skipped, None) => "not asked for".to_owned(),
+        (Verification::Failed { .. }, None) => "failed".to_owned(),
         (_, None) => "not run here".to_owned(),
     }
 }

@@ -184,6 +184,7 @@ fn verification(verification: &Verification) -> String {
         },
         Verification::NotRunHere { reason } => format!("not run here: {reason}"),
         Verification::Incomparable { reason } => format!("incomparable: {reason}"),
+        Verification::Failed { reason } => format!("failed: {reason}"),
         Verification::Skipped => "not asked for".to_owned(),
     }
 }
