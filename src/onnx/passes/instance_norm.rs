@@ -8,7 +8,8 @@ use crate::onnx::graph::Graph;
 use crate::onnx::operators::is_standard;
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::proto::{
-    AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto, type_proto,
+    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto, attribute_proto,
+    type_proto,
 };
 use crate::onnx::types::attribute;
 use half::{bf16, f16};
@@ -246,7 +247,9 @@ fn int_attribute(name: &str, value: i64) -> AttributeProto {
 fn opset(graph: &Graph) -> i64 {
     let sets = graph.model().opset_import.iter();
     let own = sets.filter(|set| matches!(set.domain(), "" | "ai.onnx"));
-    own.map(|set| set.version()).max().unwrap_or_default()
+    own.map(OperatorSetIdProto::version)
+        .max()
+        .unwrap_or_default()
 }
 
 /// Dimensions of the values that the file records with a shape.
