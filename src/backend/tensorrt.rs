@@ -1,5 +1,6 @@
 //! TensorRT and TensorRT-RTX as backends: the build half.
 
+use super::timings::TimingFile;
 use super::{
     Artifact, Backend, Capabilities, CompileError, CompileRequest, CompiledGraph, EngineReport,
     LayerSummary, LoadError, LoadOptions, Model, Progress, Step, Unavailable,
@@ -146,10 +147,10 @@ impl Backend for TensorRt {
         }
         let (onnx, path) = read_model(request.model)?;
         // RTX takes no timings: it compiles for the device only when a plan is first loaded.
-        let timing_cache = request
+        let mut timings = request
             .timing_cache
-            .filter(|_| self.flavour == Flavour::TensorRt);
-        let timings = read_timings(timing_cache)?;
+            .filter(|_| self.flavour == Flavour::TensorRt)
+            .map(TimingFile::read);
         let hardware = if request.options.hardware_compatible {
             HardwareCompatibility::AmperePlus
         } else {
@@ -167,10 +168,9 @@ impl Backend for TensorRt {
             tf32: request.options.tf32,
             version_compatible: request.options.version_compatible,
             hardware,
-            timing_cache: match (&timings, timing_cache) {
-                (Some(bytes), _) => TimingCache::From(bytes),
-                (None, Some(_)) => TimingCache::Fresh,
-                (None, None) => TimingCache::Off,
+            timing_cache: match &timings {
+                Some(file) => file.bytes().map_or(TimingCache::Fresh, TimingCache::From),
+                None => TimingCache::Off,
             },
         };
         let phases = Phases::default();
@@ -179,13 +179,20 @@ impl Backend for TensorRt {
             .build(&wanted, &listen)
             .map_err(|error| self.explain(error, request))?;
         write(request.engine, &built.plan)?;
-        if let (Some(path), Some(timings)) = (timing_cache, &built.timing_cache) {
-            write(path, timings)?;
+        if let (Some(file), Some(reason)) = (&mut timings, &built.timings_refused) {
+            file.refuse(reason);
         }
+        let timings = timings.zip(built.timing_cache).map(|(file, ours)| {
+            file.keep(&ours, |ours, theirs| {
+                let merged = library.merge_timings(ours, theirs);
+                merged.map_err(|error| error.to_string())
+            })
+        });
         let layers = built.network.layers.into_iter().map(summarised).collect();
         Ok(EngineReport {
             layers,
             warnings: built.warnings,
+            timings,
             ..EngineReport::default()
         })
     }
@@ -262,18 +269,6 @@ fn read_model(model: Model<'_>) -> Result<(Cow<'_, [u8]>, PathBuf), CompileError
                 source,
             }),
         },
-    }
-}
-
-fn read_timings(path: Option<&Path>) -> Result<Option<Vec<u8>>, CompileError> {
-    let Some(path) = path else { return Ok(None) };
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CompileError::File {
-            path: path.to_owned(),
-            source,
-        }),
     }
 }
 

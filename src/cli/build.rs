@@ -9,21 +9,22 @@ use super::progress::BuildProgress;
 use super::rehearse::{Script, rehearse};
 use super::values::positive;
 use crate::build::{
-    self, BuildRequest, Built, Cancel, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
-    WorkerCommand,
+    self, BuildRequest, Built, Cancel, Deadlines, Jobs, Plan, PlanState, PlannedGraph, RowState,
+    Scope, TimingsAt, WorkerCommand, Workers,
 };
 use crate::bundle::StatCache;
 use crate::cache::Verification;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability};
 use crate::qualify;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Compile every graph of a bundle into verified, cached engines
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("precision"))]
+#[command(group = clap::ArgGroup::new("timings"))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Args {
     /// Bundle: a folder, or a name under onnx/
@@ -65,9 +66,12 @@ pub(super) struct Args {
     /// Do not compare engines with the FP32 reference
     #[arg(long)]
     no_verify: bool,
-    /// Timings of earlier builds, kept and reused
-    #[arg(long, value_name = "FILE")]
+    /// Timings of earlier builds, in this file instead of beside the engines
+    #[arg(long, value_name = "FILE", group = "timings")]
     timing_cache: Option<PathBuf>,
+    /// Begin without the timings of earlier builds, and keep none
+    #[arg(long, group = "timings")]
+    no_timing_cache: bool,
     /// Scratch memory a layer may use: 512M, 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_workspace: Option<u64>,
@@ -83,6 +87,9 @@ pub(super) struct Args {
     /// GPUs to build for where there is none: `sm_86,sm_120`
     #[arg(long, value_name = "SM", value_delimiter = ',')]
     target: Vec<ComputeCapability>,
+    /// Graphs to build at once; without, as many as fit into free memory
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
+    jobs: Option<NonZeroUsize>,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -119,7 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         device: args.device,
         rebuild: args.force,
         verify: !args.no_verify,
-        timing_cache: args.timing_cache.clone(),
+        timings: args.timings(),
     };
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
@@ -201,19 +208,21 @@ fn execute(
         arguments.extend(["--runtime-dir".into(), runtime_dir.as_os_str().to_owned()]);
     }
     arguments.extend(std::iter::repeat_n("-v".into(), context.verbosity()));
-    let worker = WorkerCommand::this_program(arguments)
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
-    let deadlines = Deadlines {
-        compile: Duration::from_secs(args.build_timeout),
-        ..Deadlines::default()
+    let workers = Workers {
+        command: WorkerCommand::this_program(arguments)
+            .map_err(|error| Failure::new(Exit::Failed, error))?,
+        deadlines: Deadlines {
+            compile: Duration::from_secs(args.build_timeout),
+            ..Deadlines::default()
+        },
+        jobs: args.jobs.map_or(Jobs::WhatFits, Jobs::AtMost),
     };
     let mut progress = BuildProgress::new(context.quiet());
     Ok(build::execute(
         plan,
         request,
         digests,
-        &worker,
-        deadlines,
+        &workers,
         cancel,
         &mut progress,
     )?)
@@ -264,6 +273,14 @@ impl Args {
         match expanded {
             Ok(graphs) => Ok(Scope::Named(graphs.concat())),
             Err(error) => Err(Failure::message(Exit::Usage, format!("--graphs: {error}"))),
+        }
+    }
+
+    fn timings(&self) -> TimingsAt {
+        match &self.timing_cache {
+            Some(file) => TimingsAt::File(file.clone()),
+            None if self.no_timing_cache => TimingsAt::Nowhere,
+            None => TimingsAt::Store,
         }
     }
 

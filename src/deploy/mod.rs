@@ -11,7 +11,7 @@ pub use floor::{BelowFloor, Floor, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
 use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -151,7 +151,7 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
         device: request.options.device,
         rebuild: false,
         verify: false,
-        timing_cache: None,
+        timings: TimingsAt::Nowhere,
     }
 }
 

@@ -55,8 +55,26 @@ using Blob = Recorded<abi::IHostMemory, HostMemory>;
 
 class TimingCache final : public abi::VTimingCache {
 public:
-    abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", "timings"); }
+    explicit TimingCache(std::string bytes) : bytes_(std::move(bytes)) {}
+    abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", bytes_ + "+timings"); }
+    bool combine(const abi::ITimingCache& other, bool ignore) noexcept override;
+
+private:
+    std::string bytes_;
 };
+using TimingCacheObject = Recorded<abi::ITimingCache, TimingCache>;
+
+inline bool TimingCache::combine(const abi::ITimingCache& other, bool ignore) noexcept
+{
+    record("combine ", ignore);
+    if (behaviour() == CVTRT_FAKE_COMBINE_REFUSED) {
+        return false;
+    }
+    // Every cache the fakes are given, they made.
+    auto& made = static_cast<TimingCacheObject&>(const_cast<abi::ITimingCache&>(other));
+    bytes_ += "+" + made.implementation().bytes_;
+    return true;
+}
 
 // Methods without `override` exist in some majors only, and are never called in the others.
 template <class Abi>
@@ -152,16 +170,21 @@ struct Fakes {
         {
             record("setProfilingVerbosity ", static_cast<int32_t>(verbosity));
         }
-        abi::ITimingCache* createTimingCache(const void*, std::size_t bytes) const noexcept override
+        abi::ITimingCache* createTimingCache(const void* blob, std::size_t bytes) const noexcept override
         {
             record("createTimingCache ", bytes);
-            return new Recorded<abi::ITimingCache, TimingCache>("timing cache");
+            if (bytes != 0 && behaviour() == CVTRT_FAKE_TIMINGS_UNREADABLE) {
+                return nullptr;
+            }
+            begun_with_ = bytes;
+            const char* begin = bytes == 0 ? "" : static_cast<const char*>(blob);
+            return new TimingCacheObject("timing cache", std::string(begin, bytes));
         }
         bool setTimingCache(const abi::ITimingCache& cache, bool ignore) noexcept override
         {
             record("setTimingCache ", ignore);
             cache_ = &cache;
-            return true;
+            return begun_with_ == 0 || behaviour() != CVTRT_FAKE_TIMINGS_FOREIGN;
         }
         const abi::ITimingCache* getTimingCache() const noexcept override { return cache_; }
         void setMemoryPoolLimit(abi::MemoryPoolType pool, std::size_t bytes) noexcept override
@@ -189,6 +212,7 @@ struct Fakes {
     private:
         int32_t profiles_{0};
         const abi::ITimingCache* cache_{nullptr};
+        mutable std::size_t begun_with_{0};
         abi::IProgressMonitor* monitor_{nullptr};
     };
 
