@@ -24,17 +24,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct TensorRt {
     flavour: Flavour,
     search: SearchPath,
+    /// The device engines are built for; RTX engines are for their targets.
+    device: u32,
 }
 
 /// What this version of cvtrt leaves out.
 const NO_RUN_HALF: &str = "this version of cvtrt builds such engines and does not run them yet";
 
 impl TensorRt {
-    /// `tensorrt`.
-    pub fn proper(search: SearchPath) -> Self {
+    /// `tensorrt`, building for a device by its ordinal after `CUDA_VISIBLE_DEVICES`.
+    pub fn proper(search: SearchPath, device: u32) -> Self {
         Self {
             flavour: Flavour::TensorRt,
             search,
+            device,
         }
     }
 
@@ -43,12 +46,19 @@ impl TensorRt {
         Self {
             flavour: Flavour::TensorRtRtx,
             search,
+            device: 0,
         }
     }
 
     fn library(&self) -> Result<&'static TrtLibrary, Unavailable> {
         TrtLibrary::load(self.flavour, &self.search)
             .map_err(|error| self.unavailable(error.to_string()))
+    }
+
+    fn device(&self) -> Result<cuda::Device, Unavailable> {
+        cuda::probe()
+            .and_then(|driver| driver.device(self.device).cloned())
+            .map_err(|reason| self.unavailable(reason.to_string()))
     }
 
     fn unavailable(&self, reason: String) -> Unavailable {
@@ -105,7 +115,7 @@ impl Backend for TensorRt {
     fn probe(&self) -> Result<Capabilities, Unavailable> {
         if self.flavour == Flavour::TensorRt {
             // Building and running need the device, and its library must not be entered without one.
-            cuda::probe().map_err(|reason| self.unavailable(reason.to_string()))?;
+            self.device()?;
         }
         let library = self.library()?;
         Ok(Capabilities {
@@ -122,8 +132,7 @@ impl Backend for TensorRt {
             // Its plans carry their targets and run on any device of those generations.
             return Ok(facts);
         }
-        let driver = cuda::probe().map_err(|reason| self.unavailable(reason.to_string()))?;
-        let device = &driver.devices[0];
+        let device = self.device()?;
         Ok(facts
             .with("device", &device.name)
             .with("capability", device.capability)

@@ -137,13 +137,14 @@ pub fn execute(
     let (digests, watch) = (Mutex::new(digests), Mutex::new(watch));
     let graphs = plan.graphs.into_iter();
     let tasks = graphs.map(|planned| (need(&planned, request), planned));
+    let worker = workers.command.clone().on_device(request.device);
     run_all(tasks.collect(), workers.jobs.room(), |planned| {
         let mut heard = Shared(&watch);
         let mut executor = Executor {
             request,
             planner: Planner::new(request),
             digests: &digests,
-            worker: &workers.command,
+            worker: &worker,
             deadlines: workers.deadlines,
             cancel,
             watch: &mut heard,
@@ -392,7 +393,6 @@ impl Executor<'_, '_> {
                 && matches!(backend, BackendId::TensorRt | BackendId::TensorRtRtx),
             shapes: planned.shapes.clone(),
             vocabulary: Vocabulary::of(self.request.bundle),
-            device: self.request.device,
             engine: engine.to_owned(),
         });
         match self.run(&job, self.deadlines.verify)? {

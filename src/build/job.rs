@@ -50,7 +50,6 @@ pub(super) struct VerifyJob {
     /// Ranges whose ends are run.
     pub(super) shapes: Vec<ShapeSet>,
     pub(super) vocabulary: Vocabulary,
-    pub(super) device: u32,
     pub(super) engine: PathBuf,
 }
 

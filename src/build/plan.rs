@@ -31,7 +31,7 @@ pub struct BuildRequest<'a> {
     pub backend: Option<BackendId>,
     /// Settings that change engines.
     pub options: CompileOptions,
-    /// The device engines are verified on.
+    /// The device that engines are built for and verified on, by its ordinal after `CUDA_VISIBLE_DEVICES`.
     pub device: u32,
     /// Build what the cache has, too.
     pub rebuild: bool,

@@ -1,5 +1,8 @@
 //! `cvtrt build`: engines for every graph of a bundle.
 
+mod for_runtime;
+
+use self::for_runtime::ForRuntime;
 use super::context::{self, Context};
 use super::export::{self, Exported};
 use super::failure::{Exit, Failure};
@@ -87,6 +90,9 @@ pub(super) struct Args {
     /// GPUs to build for where there is none: `sm_86,sm_120`
     #[arg(long, value_name = "SM", value_delimiter = ',')]
     target: Vec<ComputeCapability>,
+    /// Build for the libraries of this run-time folder, which is not the active one yet
+    #[arg(long, value_name = "DIR")]
+    for_runtime: Option<PathBuf>,
     /// Graphs to build at once; without, as many as fit into free memory
     #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     jobs: Option<NonZeroUsize>,
@@ -112,8 +118,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let backend = args.backend()?;
     let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
-    let (backends, store) = (model::backends(context), model::store(context));
-    check_device(args.device)?;
+    model::check_device(args.device)?;
+    let runtime = args.for_runtime.as_deref();
+    let runtime = runtime
+        .map(|dir| ForRuntime::look(dir, context))
+        .transpose()?;
+    let store = model::store(context);
+    let backends = match &runtime {
+        Some(runtime) => runtime.backends(args.device),
+        None => model::backends_on(args.device, context),
+    };
     let request = BuildRequest {
         bundle: &bundle,
         profile: &profile,
@@ -131,13 +145,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
         model::keep_digests(&mut digests);
-        context.printer().result(&plan?, plan_text)?;
+        let planned = Planned {
+            for_runtime: runtime,
+            plan: plan?,
+        };
+        context.printer().result(&planned, Planned::text)?;
         return Ok(Exit::Done);
+    }
+    if let Some(runtime) = runtime.as_ref().filter(|_| !context.quiet()) {
+        printer::say(runtime);
     }
     let cancel = context::cancel_on_interrupt()?;
     let plan = qualified(&request, &mut digests, &cancel, context);
     model::keep_digests(&mut digests);
-    let built = execute(plan?, &request, &mut digests, &cancel, args, context)?;
+    let workers = workers(args, runtime.as_ref(), context)?;
+    let mut progress = BuildProgress::new(context.quiet());
+    let built = build::execute(
+        plan?,
+        &request,
+        &mut digests,
+        &workers,
+        &cancel,
+        &mut progress,
+    );
+    drop(progress);
+    let built = built?;
     context
         .printer()
         .result(&built, |built| built_text(built))?;
@@ -195,20 +227,21 @@ fn would_export(model_dir: &Path, bundle: PathBuf, context: &Context) -> Result<
     Ok(Exit::Done)
 }
 
-fn execute(
-    plan: Plan,
-    request: &BuildRequest<'_>,
-    digests: &mut StatCache,
-    cancel: &Cancel,
+fn workers(
     args: &Args,
+    runtime: Option<&ForRuntime>,
     context: &Context,
-) -> Result<Vec<Built>, Failure> {
+) -> Result<Workers, Failure> {
     let mut arguments = vec!["worker".into()];
-    if let Some(runtime_dir) = context.named_runtime_dir() {
-        arguments.extend(["--runtime-dir".into(), runtime_dir.as_os_str().to_owned()]);
+    match (runtime, context.named_runtime_dir()) {
+        (Some(runtime), _) => arguments.extend(runtime.worker_arguments()),
+        (None, Some(named)) => {
+            arguments.extend(["--runtime-dir".into(), named.as_os_str().to_owned()]);
+        }
+        (None, None) => {}
     }
     arguments.extend(std::iter::repeat_n("-v".into(), context.verbosity()));
-    let workers = Workers {
+    Ok(Workers {
         command: WorkerCommand::this_program(arguments)
             .map_err(|error| Failure::new(Exit::Failed, error))?,
         deadlines: Deadlines {
@@ -216,27 +249,26 @@ fn execute(
             ..Deadlines::default()
         },
         jobs: args.jobs.map_or(Jobs::WhatFits, Jobs::AtMost),
-    };
-    let mut progress = BuildProgress::new(context.quiet());
-    Ok(build::execute(
-        plan,
-        request,
-        digests,
-        &workers,
-        cancel,
-        &mut progress,
-    )?)
+    })
 }
 
-/// Libraries compile on the first device they see, and the engine's key names that one.
-fn check_device(device: u32) -> Result<(), Failure> {
-    if device == 0 {
-        return Ok(());
+/// What `--dry-run` says.
+#[derive(Debug, serde::Serialize)]
+struct Planned {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_runtime: Option<ForRuntime>,
+    #[serde(flatten)]
+    plan: Plan,
+}
+
+impl Planned {
+    fn text(&self) -> String {
+        let runtime = self
+            .for_runtime
+            .iter()
+            .map(|runtime| format!("{runtime}\n"));
+        runtime.chain([plan_text(&self.plan)]).collect()
     }
-    let what = format!("engines are built on device 0 in this version, not on {device}");
-    Err(Failure::message(Exit::Unavailable, what).with_hint(format!(
-        "CUDA_VISIBLE_DEVICES={device} makes that GPU device 0"
-    )))
 }
 
 impl Args {

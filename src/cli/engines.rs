@@ -78,6 +78,12 @@ struct Shown<'a> {
     manifest: &'a Manifest,
 }
 
+impl Row {
+    fn is_timings(&self) -> bool {
+        self.what.as_ref().is_some_and(|what| what.graph.is_none())
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let store = model::store(context);
     match &args.command {
@@ -208,8 +214,8 @@ fn rows_text(rows: &[Row]) -> String {
     });
     let total = rows.iter().map(|row| row.bytes).sum();
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    writeln!(text, "{} entries, {}", rows.len(), printer::bytes(total))
-        .expect("a string takes all");
+    let engines = rows.iter().filter(|row| !row.is_timings()).count();
+    writeln!(text, "{engines} entries, {}", printer::bytes(total)).expect("a string takes all");
     text
 }
 
