@@ -55,7 +55,10 @@ impl Backends {
             settings.tensorrt.clone(),
             settings.device,
         )));
-        backends.insert(Arc::new(TensorRt::rtx(settings.tensorrt.clone())));
+        backends.insert(Arc::new(TensorRt::rtx(
+            settings.tensorrt.clone(),
+            settings.device,
+        )));
         backends
     }
 

@@ -393,6 +393,7 @@ impl Executor<'_, '_> {
                 && matches!(backend, BackendId::TensorRt | BackendId::TensorRtRtx),
             shapes: planned.shapes.clone(),
             vocabulary: Vocabulary::of(self.request.bundle),
+            host_code: planned.inputs.options.version_compatible,
             engine: engine.to_owned(),
         });
         match self.run(&job, self.deadlines.verify)? {

@@ -5,10 +5,8 @@ use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
 use super::values::positive;
-use crate::backend::Lane;
 use crate::deploy::WarmRun;
 use crate::ids::GraphId;
-use crate::tensor::Placement;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -48,7 +46,7 @@ fn here(args: &Args, context: &Context) -> Result<Report, Failure> {
     let deployment = model::deployment(&bundle, &graphs, &args.load, context)?;
     let name = bundle.manifest().name.clone();
     let spinner = printer::spinner(format!("warming up {name}"), context.quiet());
-    let lane = Lane::new(0, Placement::Host);
+    let lane = deployment.lane(0)?;
     let warmup = deployment.warmup.clone().with_steady_runs(args.runs);
     let runs = warmup.run(&lane, |run| {
         spinner.set_message(format!("{} {}", run.graph, run.shapes));
