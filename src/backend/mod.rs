@@ -22,6 +22,7 @@ mod registry;
 mod run;
 mod select;
 mod tensorrt;
+mod timings;
 
 pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
@@ -44,6 +45,7 @@ pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
 pub use select::{Artifacts, LinkError, NoBackend, PassedOver, Selected, select};
 pub use tensorrt::TensorRt;
+pub use timings::Timings;
 
 use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};

@@ -184,9 +184,7 @@ impl Verification {
     pub fn max_abs_error(&self) -> Option<f64> {
         match self {
             Self::Passed { runs } => runs.iter().map(|run| run.max_abs_error).reduce(f64::max),
-            Self::NotRunHere { .. }
-            | Self::Failed { .. }
-            | Self::Skipped => None,
+            Self::NotRunHere { .. } | Self::Failed { .. } | Self::Skipped => None,
         }
     }
 }

@@ -35,6 +35,7 @@ mod search;
 mod sys;
 #[cfg(all(test, feature = "testkit"))]
 mod tests;
+mod timings;
 mod version;
 
 pub use builder::{BuildError, BuiltPlan, ParseError};
