@@ -417,6 +417,12 @@ impl DeviceBuffer {
         self.memory.at(start)
     }
 
+    /// # Panics
+    /// When the buffer belongs to another stream.
+    pub(super) fn check_stream(&self, stream: &Stream) {
+        stream.check(&[&self.memory.stream]);
+    }
+
     fn ordinal(&self) -> u32 {
         self.memory.stream.gpu().ordinal()
     }
