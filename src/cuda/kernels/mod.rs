@@ -39,6 +39,21 @@ pub struct AppendShape {
     pub position_bytes: usize,
 }
 
+/// What an append works on; where a number goes with a buffer, it is the first byte in use.
+#[derive(Debug)]
+pub struct Append<'a> {
+    /// Every side of the past, from the first row to append to on.
+    pub past: (&'a mut DeviceBuffer, usize),
+    /// `f32` `[rows, capacity]`, from there on.
+    pub past_valid: (&'a mut DeviceBuffer, usize),
+    /// The new positions of every side.
+    pub fresh: &'a DeviceBuffer,
+    /// `i32` `[rows, count]`: where a new position belongs.
+    pub positions: (&'a DeviceBuffer, usize),
+    /// `f32` `[rows, count]`: whether it counts.
+    pub fresh_valid: (&'a DeviceBuffer, usize),
+}
+
 /// A kernel and what it works on.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kernel {
@@ -118,36 +133,30 @@ impl Stream {
         })
     }
 
-    /// [`append`] on device memory, in the stream's order; the first new row goes to row `first_row` of the past.
+    /// [`append`] on device memory, in the stream's order.
     ///
     /// # Errors
     /// [`CudaError`].
     ///
     /// # Panics
     /// When a buffer is shorter, or belongs to another stream.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "two tensors of old, three of new"
-    )]
-    pub fn append(
-        &self,
-        past: &mut DeviceBuffer,
-        past_valid: &mut DeviceBuffer,
-        fresh: &DeviceBuffer,
-        positions: &DeviceBuffer,
-        fresh_valid: &DeviceBuffer,
-        first_row: usize,
-        shape: &AppendShape,
-    ) -> Result<(), CudaError> {
+    pub fn append(&self, work: Append<'_>, shape: &AppendShape) -> Result<(), CudaError> {
+        let Append {
+            past: (past, past_at),
+            past_valid: (past_valid, past_valid_at),
+            fresh,
+            positions: (positions, positions_at),
+            fresh_valid: (fresh_valid, fresh_valid_at),
+        } = work;
         self.check_buffers(&[past, past_valid, fresh, positions, fresh_valid]);
         let marks = shape.rows * shape.capacity * F32;
-        let first_mark = first_row * shape.capacity * F32;
+        let tokens = shape.tokens() * F32;
         self.launch(Kernel::Append {
-            past: past.span(first_row * shape.past_row_bytes(), shape.past_bytes()),
-            past_valid: past_valid.span(first_mark, marks),
+            past: past.span(past_at, shape.past_bytes()),
+            past_valid: past_valid.span(past_valid_at, marks),
             fresh: fresh.span(0, shape.fresh_bytes()),
-            positions: positions.span(0, shape.tokens() * F32),
-            fresh_valid: fresh_valid.span(0, shape.tokens() * F32),
+            positions: positions.span(positions_at, tokens),
+            fresh_valid: fresh_valid.span(fresh_valid_at, tokens),
             shape: *shape,
         })
     }

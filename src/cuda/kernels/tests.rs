@@ -95,17 +95,14 @@ fn check_append(position_bytes: usize, cursors: &[i32], fresh_valid: &[f32], cou
     let stream = HostGpu::default().gpu().stream().expect("a stream");
     let mut there = on_device(&stream, &past);
     let mut valid_there = on_device(&stream, bytes_of(&past_valid));
-    stream
-        .append(
-            &mut there,
-            &mut valid_there,
-            &on_device(&stream, &fresh),
-            &on_device(&stream, bytes_of(cursors)),
-            &on_device(&stream, bytes_of(fresh_valid)),
-            first_row,
-            &shape,
-        )
-        .expect("launched");
+    let append = Append {
+        past: (&mut there, first_row * shape.past_row_bytes()),
+        past_valid: (&mut valid_there, first_row * capacity * F32),
+        fresh: &on_device(&stream, &fresh),
+        positions: (&on_device(&stream, bytes_of(cursors)), 0),
+        fresh_valid: (&on_device(&stream, bytes_of(fresh_valid)), 0),
+    };
+    stream.append(append, &shape).expect("launched");
 
     for row in 0..rows {
         for step in 0..count {
