@@ -1,5 +1,6 @@
 //! The few calls of the driver that cvtrt makes, so that a test can put host memory in their place.
 
+use super::kernels::Kernel;
 use std::fmt;
 
 /// An address in device memory.
@@ -113,6 +114,12 @@ pub(super) unsafe trait Driver: fmt::Debug + Send + Sync {
         bytes: usize,
         count: usize,
     ) -> Result<(), CudaError>;
+
+    /// Launches one of our kernels in the stream's order.
+    ///
+    /// # Safety
+    /// A live stream; the kernel's memory is valid, and untouched by others, until the stream has come past it.
+    unsafe fn launch(&self, stream: RawStream, kernel: &Kernel) -> Result<(), CudaError>;
 
     /// An event that keeps the time.
     fn create_event(&self) -> Result<RawEvent, CudaError>;

@@ -318,6 +318,26 @@ impl DeviceBuffer {
         unsafe { DeviceBytesMut::from_owner(self, address, len, ordinal) }
     }
 
+    /// `count` spans of `len` bytes, `pitch` apart, to write.
+    ///
+    /// # Panics
+    /// When there are fewer bytes, or the spans overlap.
+    pub fn blocks_mut(
+        &mut self,
+        pitch: usize,
+        len: usize,
+        count: usize,
+    ) -> impl Iterator<Item = DeviceBytesMut<'_>> {
+        assert!(len <= pitch, "spans of {len} bytes, {pitch} apart");
+        let extent = count.saturating_sub(1) * pitch + len;
+        let (address, ordinal) = (self.span(0, extent), self.ordinal());
+        (0..count).map(move |block| {
+            let start = address + (block * pitch) as u64;
+            // SAFETY: allocated until `drop`, which the iterator's borrow keeps away, and no two spans overlap.
+            unsafe { DeviceBytesMut::from_owner::<[u8]>(&mut [], start, len, ordinal) }
+        })
+    }
+
     /// Copies blocks of `from` here, in the stream's order. Returns before it is done.
     ///
     /// # Errors
@@ -415,6 +435,12 @@ impl DeviceBuffer {
         );
         self.memory.stream.keep(&self.memory);
         self.memory.at(start)
+    }
+
+    /// # Panics
+    /// When the buffer belongs to another stream.
+    pub(super) fn check_stream(&self, stream: &Stream) {
+        stream.check(&[&self.memory.stream]);
     }
 
     fn ordinal(&self) -> u32 {

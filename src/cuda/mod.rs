@@ -2,7 +2,7 @@
 //!
 //! [`probe()`] asks without disturbing anything. [`Gpu`] is a device in use, with [`Stream`]s of work and memory that
 //! waits for its stream before it goes, so that nothing is freed under a running kernel. [`Stream::capture`] records work
-//! that is done again and again as one. `driver` names the few calls all this stands on; `nvidia` makes them, and under
+//! that is done again and again as one, and [`kernels`] are the few that are our own. `driver` names the few calls all this stands on; `nvidia` makes them, and under
 //! `testkit` host memory takes their place.
 
 mod driver;
@@ -10,6 +10,7 @@ mod event;
 mod gpu;
 #[cfg(feature = "testkit")]
 mod host;
+pub mod kernels;
 mod memory;
 mod nvidia;
 mod probe;

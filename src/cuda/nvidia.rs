@@ -4,6 +4,7 @@
 use super::driver::{
     Address, Blocks, CudaError, CudaErrorKind, Driver, Memory, RawEvent, RawReplay, RawStream,
 };
+use super::kernels::{Kernel, Loaded};
 use super::probe::{NoCuda, probe};
 use cudarc::driver::sys::{
     CUDA_MEMCPY2D, CUcontext, CUdevice, CUevent, CUevent_flags, CUevent_wait_flags, CUgraphExec,
@@ -20,6 +21,7 @@ pub(super) struct Nvidia {
     ordinal: u32,
     device: CUdevice,
     context: CUcontext,
+    kernels: Option<Loaded>,
 }
 
 // SAFETY: a context may be current on several threads at once; the driver locks inside.
@@ -40,11 +42,24 @@ impl Nvidia {
             .and_then(|ordinal| result::device::get(ordinal).map_err(broken))?;
         // SAFETY: `device` came from the driver; released once, in `drop`.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(broken)?;
-        Ok(Self {
+        let mut opened = Self {
             ordinal,
             device,
             context,
-        })
+            kernels: None,
+        };
+        opened.load_kernels().map_err(NoCuda::Broken)?;
+        Ok(opened)
+    }
+
+    fn load_kernels(&mut self) -> Result<(), String> {
+        self.enter("loading kernels")
+            .map_err(|error| error.to_string())?;
+        let loaded = Loaded::load();
+        let loaded =
+            loaded.map_err(|error| format!("it does not take cvtrt's kernels: {error}"))?;
+        self.kernels = Some(loaded);
+        Ok(())
     }
 
     /// Makes the context the calling thread's, as most calls need.
@@ -56,6 +71,13 @@ impl Nvidia {
 
 impl Drop for Nvidia {
     fn drop(&mut self) {
+        if let Some(kernels) = &self.kernels
+            && self.enter("unloading kernels").is_ok()
+        {
+            // SAFETY: the context is current; streams hold the driver, so no work is left.
+            let unloaded = unsafe { kernels.unload() };
+            log_leak(unloaded.map_err(|error| failed("unloading kernels", error)));
+        }
         // SAFETY: retained in `open`; buffers and streams hold the driver, so none is left.
         if let Err(error) = unsafe { result::primary_ctx::release(self.device) } {
             tracing::warn!(%error, "the device's context was not released");
@@ -223,6 +245,14 @@ unsafe impl Driver for Nvidia {
                 .result()
         };
         zeroed.map_err(|error| failed(OPERATION, error))
+    }
+
+    unsafe fn launch(&self, stream: RawStream, kernel: &Kernel) -> Result<(), CudaError> {
+        const OPERATION: &str = "launching a kernel";
+        self.enter(OPERATION)?;
+        let kernels = self.kernels.as_ref().expect("loaded in `open`");
+        // SAFETY: the caller's promise, and the context is current.
+        unsafe { kernels.launch(handle(stream), kernel) }.map_err(|error| failed(OPERATION, error))
     }
 
     fn create_event(&self) -> Result<RawEvent, CudaError> {

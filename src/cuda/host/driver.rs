@@ -4,9 +4,11 @@ use super::{HostGpu, Recording, not_recordable};
 use crate::cuda::driver::{
     Address, Blocks, CudaError, CudaErrorKind, Driver, Memory, RawEvent, RawReplay, RawStream,
 };
+use crate::cuda::kernels::{self, Kernel};
 use std::alloc::{self, Layout};
 use std::collections::BTreeMap;
 use std::ptr;
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -170,6 +172,13 @@ unsafe impl Driver for HostGpu {
         Ok(())
     }
 
+    unsafe fn launch(&self, stream: RawStream, kernel: &Kernel) -> Result<(), CudaError> {
+        self.ledger().call("launching a kernel")?;
+        let (host, kernel) = (self.clone(), *kernel);
+        self.submit(stream, Box::new(move || host.compute(&kernel)));
+        Ok(())
+    }
+
     fn create_event(&self) -> Result<RawEvent, CudaError> {
         let mut ledger = self.ledger();
         ledger.call("creating an event")?;
@@ -269,6 +278,52 @@ unsafe impl Driver for HostGpu {
     }
 }
 
+impl HostGpu {
+    /// Does what a kernel does, by its twin.
+    fn compute(&self, kernel: &Kernel) {
+        let ledger = self.ledger();
+        let memory = &ledger.device;
+        match *kernel {
+            Kernel::EulerStep {
+                x,
+                velocity,
+                row,
+                dt,
+                guidance,
+            } => {
+                let (x, velocity) = (
+                    span_mut(memory, x, 2 * row),
+                    span(memory, velocity, 2 * row),
+                );
+                kernels::euler_step(x, velocity, dt, guidance);
+            }
+            Kernel::Append {
+                past,
+                past_valid,
+                fresh,
+                positions,
+                fresh_valid,
+                shape,
+            } => kernels::append(
+                span_mut(memory, past, shape.past_bytes()),
+                span_mut(memory, past_valid, shape.rows * shape.capacity),
+                span(memory, fresh, shape.fresh_bytes()),
+                span(memory, positions, shape.tokens()),
+                span(memory, fresh_valid, shape.tokens()),
+                &shape,
+            ),
+            Kernel::CountNotFinite {
+                values,
+                length,
+                count,
+            } => {
+                let found = kernels::count_not_finite(span(memory, values, length));
+                span_mut::<u32>(memory, count, 1)[0] += found;
+            }
+        }
+    }
+}
+
 impl Blocks {
     fn at(&self, block: usize) -> Address {
         self.address + (block * self.pitch) as u64
@@ -302,4 +357,27 @@ fn check_span(allocations: &BTreeMap<Address, usize>, address: Address, len: usi
         address + len as u64 <= end,
         "a copy of {len} bytes runs out of its allocation"
     );
+}
+
+/// Elements in an allocation, to read.
+fn span<T: bytemuck::Pod>(
+    allocations: &BTreeMap<Address, usize>,
+    address: Address,
+    len: usize,
+) -> &[T] {
+    check_span(allocations, address, len * size_of::<T>());
+    // SAFETY: the span lies inside an allocation of ours, aligned for any element; the ledger's lock keeps others away.
+    unsafe { slice::from_raw_parts(pointer(address).cast(), len) }
+}
+
+/// Elements in an allocation, to write.
+#[expect(clippy::mut_from_ref, reason = "the memory is not the ledger's own")]
+fn span_mut<T: bytemuck::Pod>(
+    allocations: &BTreeMap<Address, usize>,
+    address: Address,
+    len: usize,
+) -> &mut [T] {
+    check_span(allocations, address, len * size_of::<T>());
+    // SAFETY: as in `span`; a kernel writes to no memory that it reads by another argument.
+    unsafe { slice::from_raw_parts_mut(pointer(address).cast(), len) }
 }
