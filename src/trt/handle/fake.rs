@@ -39,6 +39,8 @@ pub(in crate::trt) enum Behaviour {
     ShapeRefused = 24,
     AddressRefused = 25,
     EnqueueFails = 26,
+    KernelsForeign = 27,
+    KernelsRefused = 28,
 }
 
 /// A library whose calls the current thread records.

@@ -37,6 +37,8 @@ extern "C" {
 #define CVTRT_FAKE_SHAPE_REFUSED 24
 #define CVTRT_FAKE_ADDRESS_REFUSED 25
 #define CVTRT_FAKE_ENQUEUE_FAILS 26
+#define CVTRT_FAKE_KERNELS_FOREIGN 27
+#define CVTRT_FAKE_KERNELS_REFUSED 28
 
 void cvtrt_fake_behave(int32_t behaviour);
 
