@@ -6,7 +6,7 @@ use cvtrt::bundle::solver_times;
 use cvtrt::ids::{BackendId, Precision};
 use cvtrt::onnx::builder::{Attribute, GraphBuilder};
 use cvtrt::onnx::{ModelFile, Rewrite, RewrittenOnnx, Tabulate};
-use cvtrt::tensor::{DType, Placement, Shape, Tensor};
+use cvtrt::tensor::{DType, Shape, Tensor};
 use cvtrt::testkit::{backend_or_skip, test_backends};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ fn rewritten(backends: &Backends, file: &ModelFile, values: &[f32]) -> Rewritten
 fn open(backends: &Backends, artifact: Artifact<'_>) -> Box<dyn Session> {
     let backend = backends.get(BackendId::OrtCpu).expect("found before");
     let loaded = backend.load(artifact, &OPTIONS).expect("loads");
-    loaded.open(&Lane::new(0, Placement::Host)).expect("opens")
+    loaded.open(&Lane::on_host(0)).expect("opens")
 }
 
 fn in_memory<'a>(bytes: &'a [u8], folder: &'a Path) -> Artifact<'a> {

@@ -70,11 +70,6 @@ pub enum Verification {
         /// Why.
         reason: String,
     },
-    /// It loads, and what it gives cannot be compared.
-    Incomparable {
-        /// Why.
-        reason: String,
-    },
     /// It was not asked for.
     Skipped,
 }
@@ -184,7 +179,7 @@ impl Verification {
     pub fn max_abs_error(&self) -> Option<f64> {
         match self {
             Self::Passed { runs } => runs.iter().map(|run| run.max_abs_error).reduce(f64::max),
-            Self::NotRunHere { .. } | Self::Incomparable { .. } | Self::Skipped => None,
+            Self::NotRunHere { .. } | Self::Skipped => None,
         }
     }
 }

@@ -89,6 +89,7 @@ impl TrtEngine {
             ours, theirs,
             "an engine runs on the device it was loaded on"
         );
+        self.gpu().make_current()?;
         let handle = self
             .handle
             .create_context()
@@ -187,6 +188,7 @@ impl TrtContext {
         if self.profile.is_none() {
             return Err(EngineError::NoProfile);
         }
+        self.engine.gpu().make_current()?;
         for (port, &address) in addresses.iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe { self.handle.set_address(port, address) }

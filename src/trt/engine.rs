@@ -109,6 +109,7 @@ impl TrtLibrary {
     ) -> Result<TrtEngine, EngineError> {
         // A broken plan must not reach the library: TensorRT proper was seen to crash on less.
         PlanHeader::read(plan, plan.len() as u64)?.check_product(self.version().flavour)?;
+        gpu.make_current()?;
         let explained = |error: ShimError| self.explained(error);
         // The log is the library's, not the call's.
         let alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,6 +194,15 @@ impl TrtEngine {
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+}
+
+impl Drop for TrtEngine {
+    fn drop(&mut self) {
+        // What the library frees lies on the engine's device, whichever thread lets it go.
+        if let Err(error) = self.gpu.make_current() {
+            tracing::warn!(%error, "an engine is deleted without its device");
+        }
     }
 }
 
