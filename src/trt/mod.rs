@@ -14,6 +14,7 @@ mod computing;
 mod context;
 mod engine;
 mod handle;
+mod kernels;
 mod library;
 mod log;
 mod network;
@@ -46,6 +47,7 @@ pub use computing::{
 pub use context::{Scratch, TrtContext};
 pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
+pub use kernels::{KernelOptions, Specialize};
 pub use library::{NoLibrary, TrtLibrary};
 pub use log::{LogLine, Severity};
 pub use network::{LayerCount, LayerInfo, NetworkSummary, TensorInfo};
