@@ -44,7 +44,9 @@ fn options_become_calls_with_each_versions_own_numbers() {
         timing_cache: TimingCache::From(b"earlier"),
         ..plain(b"model")
     };
-    for (raw, creation_flags, version_compatible) in [(V11, 1, 12), (V10, 2, 13)] {
+    for (raw, tf32, creation_flags, version_compatible) in
+        [(V11, 6, 1, 12), (V10, 6, 2, 13), (V8, 7, 1, 15)]
+    {
         let library = fake_library(raw, Behaviour::Works);
         let built = build(&library, &request).expect("the fake works");
         assert_eq!(
@@ -52,13 +54,18 @@ fn options_become_calls_with_each_versions_own_numbers() {
             Some(&b"earlier+timings"[..]),
             "{raw}"
         );
+        // Progress is told since 10; before, types are hints, and what is not carried must not be looked for.
+        let before_typing = match raw {
+            V8 => "setTacticSources 24",
+            _ => "setProgressMonitor IProgressMonitor",
+        };
         let expected = [
             format!("create builder {raw}"),
             "setProfilingVerbosity 2".to_owned(),
-            "clearFlag 6".to_owned(),
+            format!("clearFlag {tf32}"),
             "setMemoryPoolLimit 0 4294967296".to_owned(),
             "setBuilderOptimizationLevel 4".to_owned(),
-            "setProgressMonitor IProgressMonitor".to_owned(),
+            before_typing.to_owned(),
             format!("setFlag {version_compatible}"),
             "setHardwareCompatibilityLevel 1".to_owned(),
             "createTimingCache 7".to_owned(),
