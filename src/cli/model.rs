@@ -175,9 +175,12 @@ fn default_profile(backend: Option<BackendId>) -> &'static str {
 
 /// Every backend, on the libraries of this run. Loads nothing.
 pub(super) fn backends(context: &Context) -> Backends {
-    Backends::open(&BackendSettings::with_roots(library_roots(
-        context.runtime_dir(),
-    )))
+    Backends::open(&backend_settings(context))
+}
+
+/// Where the backends find their libraries.
+pub(super) fn backend_settings(context: &Context) -> BackendSettings {
+    BackendSettings::with_roots(library_roots(context.runtime_dir()))
 }
 
 /// The engine cache.

@@ -39,8 +39,8 @@ pub(in crate::trt) enum Behaviour {
     ShapeRefused = 24,
     AddressRefused = 25,
     EnqueueFails = 26,
-    KernelsForeign = 27,
-    KernelsRefused = 28,
+    KernelsForeign = 30,
+    KernelsRefused = 31,
 }
 
 /// A library whose calls the current thread records.
