@@ -5,8 +5,8 @@ use super::{opt_profile, plain, unheard};
 use crate::profile::{ComputeCapability, OptProfile};
 use crate::tensor::DType;
 use crate::trt::{
-    BuildError, BuildRequest, Flavour, PlanHeader, PlanHeaderError, ProgressEvent, SearchPath,
-    TrtLibrary,
+    BuildError, BuildRequest, Flavour, Found, PlanHeader, PlanHeaderError, ProgressEvent,
+    SearchPath, TrtLibrary,
 };
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -62,8 +62,8 @@ fn tensorrt_proper_loads_and_is_not_entered_without_a_driver() {
         say_skipped("SKIP TensorRT 8.6, 10 and 11 without a driver: none is installed");
         return;
     }
-    for (path, found) in survey {
-        let library = found.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()));
+    for Found { path, library, .. } in survey {
+        let library = library.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()));
         let lean = path.to_string_lossy().contains("lean");
         assert_eq!(library.cannot_build().is_some(), lean, "{}", path.display());
         if crate::cuda::probe().is_ok() {

@@ -1,0 +1,54 @@
+//! Every TensorRT and TensorRT-RTX library there is.
+
+use super::Finding;
+use crate::cuda::{Driver, NoCuda};
+use crate::trt::{Flavour, Found, SearchPath, TrtLibrary, rtx_targets};
+
+/// One finding per library: what it is good for, or why for nothing, and whether it is the one that is used.
+pub(super) fn check(search: &SearchPath, driver: &Result<Driver, NoCuda>) -> Vec<Finding> {
+    [Flavour::TensorRt, Flavour::TensorRtRtx]
+        .into_iter()
+        .flat_map(|flavour| TrtLibrary::survey(flavour, search))
+        .map(|found| finding(&found, driver))
+        .collect()
+}
+
+fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
+    const SUBJECT: &str = "library";
+    let path = found.path.display();
+    let library = match &found.library {
+        Ok(library) => library,
+        Err(refusal) => {
+            return Finding::note(SUBJECT, format!("{path}: not usable: {refusal}"), None);
+        }
+    };
+    let mut words = vec![match library.cannot_build() {
+        None => "builds and runs engines".to_owned(),
+        Some(reason) => format!("only runs engines: {reason}"),
+    }];
+    words.extend(library.remarks().iter().cloned());
+    words.extend(foreign_devices(library, driver));
+    let taken = if found.taken { "used" } else { "not used" };
+    let what = format!(
+        "{} at {path} ({taken}): {}",
+        library.version(),
+        words.join("; ")
+    );
+    if found.taken {
+        Finding::ok(SUBJECT, what)
+    } else {
+        Finding::note(SUBJECT, what, None)
+    }
+}
+
+/// The devices here that TensorRT-RTX refuses to build for.
+fn foreign_devices<'a>(
+    library: &TrtLibrary,
+    driver: &'a Result<Driver, NoCuda>,
+) -> impl Iterator<Item = String> + use<'a> {
+    let rtx = library.version().flavour == Flavour::TensorRtRtx;
+    let devices = driver.iter().flat_map(|driver| &driver.devices);
+    devices
+        .filter(move |device| rtx && !rtx_targets().any(|known| known == device.capability))
+        .map(|device| format!("has no code for {} ({})", device.name, device.capability))
+}
