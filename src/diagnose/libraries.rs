@@ -27,14 +27,20 @@ fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
         Some(reason) => format!("only runs engines: {reason}"),
     }];
     words.extend(library.remarks().iter().cloned());
-    words.extend(foreign_devices(library, driver));
+    let proper = library.version().flavour == Flavour::TensorRt;
+    match driver {
+        Err(reason) if proper => words.push(format!("neither here: {reason}")),
+        Err(reason) => words.push(format!("runs none here: {reason}")),
+        Ok(_) if proper => {}
+        Ok(driver) => words.extend(foreign_devices(driver)),
+    }
     let taken = if found.taken { "used" } else { "not used" };
     let what = format!(
         "{} at {path} ({taken}): {}",
         library.version(),
         words.join("; ")
     );
-    if found.taken {
+    if found.taken && (driver.is_ok() || !proper) {
         Finding::ok(SUBJECT, what)
     } else {
         Finding::note(SUBJECT, what, None)
@@ -42,13 +48,10 @@ fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
 }
 
 /// The devices here that TensorRT-RTX refuses to build for.
-fn foreign_devices<'a>(
-    library: &TrtLibrary,
-    driver: &'a Result<Driver, NoCuda>,
-) -> impl Iterator<Item = String> + use<'a> {
-    let rtx = library.version().flavour == Flavour::TensorRtRtx;
-    let devices = driver.iter().flat_map(|driver| &driver.devices);
-    devices
-        .filter(move |device| rtx && !rtx_targets().any(|known| known == device.capability))
-        .map(|device| format!("has no code for {} ({})", device.name, device.capability))
+fn foreign_devices(driver: &Driver) -> impl Iterator<Item = String> {
+    let foreign = driver
+        .devices
+        .iter()
+        .filter(|device| !rtx_targets().any(|known| known == device.capability));
+    foreign.map(|device| format!("has no code for {} ({})", device.name, device.capability))
 }
