@@ -28,6 +28,8 @@ pub(super) struct CompileJob {
     pub(super) precision: Precision,
     /// Steps of the flow's solver.
     pub(super) steps: usize,
+    /// Whether instance normalisations become primitives.
+    pub(super) plain_instance_norm: bool,
     /// What stays in FP32.
     pub(super) islands: Islands,
     /// Ranges the engine is built for; empty where the backend takes any shape.
@@ -50,7 +52,6 @@ pub(super) struct VerifyJob {
     /// Ranges whose ends are run.
     pub(super) shapes: Vec<ShapeSet>,
     pub(super) vocabulary: Vocabulary,
-    pub(super) device: u32,
     /// Whether code inside the engine may run in the worker.
     pub(super) host_code: bool,
     pub(super) engine: PathBuf,

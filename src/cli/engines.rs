@@ -8,8 +8,8 @@ use super::model;
 use super::printer::{self, table};
 use crate::build;
 use crate::cache::{
-    Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
-    PrecisionPlan, RemovedBecause, Verification,
+    Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, KeptTimings, Listed, Manifest,
+    PrecisionPlan, Quarantined, RemovedBecause, Verification,
 };
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ enum Command {
         /// An entry's name, its graph, or the beginning of its key; all entries where none is named
         entry: Option<String>,
     },
-    /// Remove stale entries, then the least recently used
+    /// Remove what is in quarantine and stale entries, then the least recently used
     Gc {
         /// Keep at most this much: 500M, 20G
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -54,14 +54,15 @@ struct Row {
     #[serde(flatten)]
     what: Option<What>,
     bytes: u64,
-    /// `valid`, `stale`, `damaged`, `busy`.
+    /// `valid`, `stale`, `damaged`, `busy`, `quarantined`; `timings` where it is no engine.
     state: &'static str,
     reasons: Vec<String>,
 }
 
 #[derive(Debug, serde::Serialize)]
 struct What {
-    graph: String,
+    /// `None` for timings, which all graphs share.
+    graph: Option<String>,
     backend: String,
     precision: String,
     verified: String,
@@ -71,10 +72,18 @@ struct What {
 struct Shown<'a> {
     entry: &'a str,
     engine: PathBuf,
+    /// Why it is in quarantine, where it is.
+    quarantined: Option<String>,
     stale: Vec<Change>,
     /// What of a half-precision engine stays in FP32.
     precision_plan: Option<PrecisionPlan>,
     manifest: &'a Manifest,
+}
+
+impl Row {
+    fn is_timings(&self) -> bool {
+        self.what.as_ref().is_some_and(|what| what.graph.is_none())
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -90,11 +99,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
     let here = build::here(&model::backends(context));
-    let rows: Vec<Row> = store
+    let mut rows: Vec<Row> = store
         .entries()?
         .iter()
         .map(|listed| row(listed, &here))
+        .chain(
+            store
+                .timings()?
+                .iter()
+                .map(|timings| timings_row(timings, &here)),
+        )
         .collect();
+    rows.extend(store.quarantined()?.into_iter().map(quarantined_row));
     context.printer().result(&rows, |rows| rows_text(rows))?;
     Ok(Exit::Done)
 }
@@ -125,9 +141,47 @@ fn row(listed: &Listed, here: &Here) -> Row {
     }
 }
 
+fn quarantined_row(one: Quarantined) -> Row {
+    let Quarantined {
+        id,
+        bytes,
+        reason,
+        entry,
+    } = one;
+    Row {
+        entry: id,
+        what: entry.as_ref().map(|entry| what_of(entry.manifest())),
+        bytes,
+        state: "quarantined",
+        reasons: vec![reason],
+    }
+}
+
+fn timings_row(timings: &KeptTimings, here: &Here) -> Row {
+    let what = timings.key.as_ref().map(|(backend, _)| What {
+        graph: None,
+        backend: backend.to_string(),
+        precision: "-".to_owned(),
+        verified: "-".to_owned(),
+    });
+    let (state, reasons) = if here.takes(timings) {
+        ("timings", Vec::new())
+    } else {
+        let reason = "taken by another library or on another device".to_owned();
+        ("stale", vec![reason])
+    };
+    Row {
+        entry: timings.id.clone(),
+        what,
+        bytes: timings.bytes,
+        state,
+        reasons,
+    }
+}
+
 fn what_of(manifest: &Manifest) -> What {
     What {
-        graph: manifest.inputs.graph.to_string(),
+        graph: Some(manifest.inputs.graph.to_string()),
         backend: manifest.inputs.backend.to_string(),
         precision: manifest.inputs.precision.to_string(),
         verified: verified(&manifest.verification),
@@ -141,6 +195,7 @@ fn verified(verification: &Verification) -> String {
             None => "passed".to_owned(),
         },
         Verification::NotRunHere { .. } => "not run here".to_owned(),
+        Verification::Failed { .. } => "failed".to_owned(),
         Verification::Skipped => "not asked for".to_owned(),
     }
 }
@@ -165,7 +220,11 @@ fn rows_text(rows: &[Row]) -> String {
         let state = if row.reasons.is_empty() {
             row.state.to_owned()
         } else {
-            format!("{}: {}", row.state, row.reasons.join(", "))
+            let reasons = row
+                .reasons
+                .iter()
+                .filter_map(|reason| reason.lines().next());
+            format!("{}: {}", row.state, reasons.collect::<Vec<_>>().join(", "))
         };
         vec![
             row.entry.clone(),
@@ -176,46 +235,67 @@ fn rows_text(rows: &[Row]) -> String {
             state,
         ]
     });
-    let total = rows.iter().map(|row| row.bytes).sum();
+    let (quarantined, serving): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.state == "quarantined");
+    let size = |rows: &[&Row]| printer::bytes(rows.iter().map(|row| row.bytes).sum());
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    writeln!(text, "{} entries, {}", rows.len(), printer::bytes(total))
+    let engines = serving.iter().filter(|row| !row.is_timings()).count();
+    writeln!(text, "{engines} entries, {}", size(&serving)).expect("a string takes all");
+    if !quarantined.is_empty() {
+        writeln!(
+            text,
+            "{} in quarantine, {}\nhint:  cvtrt build --force builds them again; cvtrt engines gc forgets them",
+            quarantined.len(),
+            size(&quarantined)
+        )
         .expect("a string takes all");
+    }
     text
 }
 
 fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Failure> {
-    let entry = find(store, word)?;
+    let (entry, quarantined) = find(store, word)?;
     let here = build::here(&model::backends(context));
     let manifest = entry.manifest();
     let shown = Shown {
         entry: entry.id(),
         engine: entry.engine_path(),
+        quarantined,
         stale: here.stale(&manifest.inputs),
         precision_plan: store.precision_plan_of(&manifest.inputs),
         manifest,
     };
     context.printer().result(&shown, |shown| {
-        engine::text(&entry, &shown.stale, shown.precision_plan.as_ref())
+        let mut text = engine::text(&entry, &shown.stale, shown.precision_plan.as_ref());
+        // A verdict is among what was verified.
+        if let Some(reason) = &shown.quarantined
+            && !text.contains(reason)
+        {
+            writeln!(text, "{:<12} {reason}", "quarantined").expect("a string takes all");
+        }
+        text
     })?;
     Ok(Exit::Done)
 }
 
-/// The one entry a word means.
-pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
-    let entries: Vec<Entry> = store
-        .entries()?
-        .into_iter()
-        .filter_map(|listed| listed.entry.ok())
-        .collect();
+/// The one entry a word means, and why it is in quarantine where it is; an entry in service comes first.
+fn find(store: &EngineStore, word: &str) -> Result<(Entry, Option<String>), Failure> {
+    let entries = store.entries()?.into_iter();
+    let serving = entries.filter_map(|listed| Some((listed.entry.ok()?, None)));
+    let quarantined = store.quarantined()?.into_iter();
+    let quarantined = quarantined.filter_map(|one| Some((one.entry?, Some(one.reason))));
     let named = |entry: &Entry| {
         let manifest = entry.manifest();
         entry.id() == word
             || manifest.inputs.graph.as_str() == word
             || !word.is_empty() && manifest.key.to_string().starts_with(word)
     };
-    let mut found: Vec<Entry> = entries.into_iter().filter(named).collect();
+    let mut found: Vec<_> = serving.filter(|(entry, _)| named(entry)).collect();
+    if found.is_empty() {
+        found.extend(quarantined.filter(|(entry, _)| named(entry)));
+    }
     match (found.pop(), found.len()) {
-        (Some(entry), 0) => Ok(entry),
+        (Some(found), 0) => Ok(found),
         (None, _) => Err(
             Failure::usage(anyhow::anyhow!("no engine is named `{word}`"))
                 .with_hint("cvtrt engines list"),
@@ -280,7 +360,7 @@ fn verified_row(store: &EngineStore, listed: Listed) -> Result<Option<Row>, Fail
 fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result<Exit, Failure> {
     let here = build::here(&model::backends(context));
     let entries = match word {
-        Some(word) => vec![find(store, word)?],
+        Some(word) => vec![find(store, word)?.0],
         None => store
             .entries()?
             .into_iter()
@@ -331,13 +411,19 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
     for removed in &report.removed {
         let because = match &removed.because {
             RemovedBecause::Leftover => "left by a build that was killed".to_owned(),
-            RemovedBecause::Quarantined => "damaged".to_owned(),
+            RemovedBecause::Quarantined(reason) => {
+                format!(
+                    "in quarantine: {}",
+                    reason.lines().next().unwrap_or_default()
+                )
+            }
             RemovedBecause::Unreadable(reason) => reason.clone(),
             RemovedBecause::Stale(changes) => changes
                 .iter()
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", "),
+            RemovedBecause::ForeignTimings => "timings of another library or device".to_owned(),
             RemovedBecause::LeastRecentlyUsed => "least recently used".to_owned(),
         };
         writeln!(

@@ -4,6 +4,8 @@
 
 mod error;
 mod floor;
+#[cfg(all(test, feature = "testkit"))]
+mod tests;
 mod warmup;
 
 pub use error::DeployError;
@@ -13,7 +15,7 @@ pub use warmup::{WarmRun, Warmup, WarmupError};
 use crate::backend::{
     Artifacts, Backends, Falls, Lane, LoadError, LoadOptions, StoredArtifact, select,
 };
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{EngineStore, Entry, SignatureText};
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -128,7 +130,7 @@ pub fn deploy(
     request: &DeployRequest<'_>,
     digests: &mut StatCache,
 ) -> Result<Deployment, DeployError> {
-    let plan = build::plan(&plan_request(request), digests)?;
+    let plan = build::plan_to_serve(&plan_request(request), digests)?;
     let mut deployment = Deployment {
         graphs: Graphs::new(),
         served: Vec::new(),
@@ -180,7 +182,7 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
         device: request.options.device,
         rebuild: false,
         verify: false,
-        timing_cache: None,
+        timings: TimingsAt::Nowhere,
     }
 }
 

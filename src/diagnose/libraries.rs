@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::cuda::{Driver, NoCuda};
-use crate::trt::{Flavour, Found, SearchPath, TrtLibrary, rtx_targets};
+use crate::trt::{Flavour, SearchPath, Surveyed, TrtLibrary, rtx_targets};
 
 /// One finding per library: what it is good for, or why for nothing, and whether it is the one that is used.
 pub(super) fn check(search: &SearchPath, driver: &Result<Driver, NoCuda>) -> Vec<Finding> {
@@ -13,7 +13,7 @@ pub(super) fn check(search: &SearchPath, driver: &Result<Driver, NoCuda>) -> Vec
         .collect()
 }
 
-fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
+fn finding(found: &Surveyed, driver: &Result<Driver, NoCuda>) -> Finding {
     const SUBJECT: &str = "library";
     let path = found.path.display();
     let library = match &found.library {

@@ -26,6 +26,8 @@ pub struct BuiltPlan {
     pub network: NetworkSummary,
     /// Timings to begin the next build with, where a cache was asked for.
     pub timing_cache: Option<Vec<u8>>,
+    /// Why the build did not begin with the timings it was given, where the library refused them.
+    pub timings_refused: Option<String>,
     /// The library's warnings, in order, without repetition.
     pub warnings: Vec<String>,
 }
@@ -164,7 +166,18 @@ impl TrtLibrary {
         progress: &dyn BuildProgress,
     ) -> Result<BuiltPlan, BuildFailure> {
         let path = request.onnx_path.map(c_path).transpose()?;
-        let mut builder = BuilderHandle::new(&self.handle, request, progress)?;
+        let mut timings_refused = None;
+        let mut builder = match BuilderHandle::new(&self.handle, request, progress) {
+            Err(error) if error.status == Status::ForeignTimings => {
+                timings_refused = Some(error.message);
+                let anew = BuildRequest {
+                    timing_cache: TimingCache::Fresh,
+                    ..*request
+                };
+                BuilderHandle::new(&self.handle, &anew, progress)?
+            }
+            made => made?,
+        };
         if let Err(error) = builder.parse(path.as_deref()) {
             return Err(if error.status == Status::ParseFailed {
                 BuildError::Parse(builder.parse_errors()).into()
@@ -190,6 +203,7 @@ impl TrtLibrary {
             header,
             network,
             timing_cache,
+            timings_refused,
             warnings: Vec::new(),
         })
     }

@@ -206,8 +206,8 @@ impl ComputingLibrary {
 
 impl World {
     /// Does a run's work when the stream comes to it.
-    pub(super) fn submit(&self, _stream: u64, work: Box<dyn Fn() + Send>) {
-        work();
+    pub(super) fn submit(&self, stream: u64, work: Box<dyn Fn() + Send>) {
+        self.host.submit(stream, work);
     }
 
     pub(super) fn ran(&self) {

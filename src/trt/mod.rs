@@ -42,6 +42,7 @@ mod search;
 mod sys;
 #[cfg(all(test, feature = "testkit"))]
 mod tests;
+mod timings;
 mod version;
 
 pub use builder::{BuildError, BuiltPlan, ParseError};
@@ -53,7 +54,7 @@ pub use context::{Scratch, TrtContext};
 pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
 pub use kernels::{KernelOptions, Specialize};
-pub use library::{Found, NoLibrary, TrtLibrary};
+pub use library::{NoLibrary, Surveyed, TrtLibrary};
 pub use log::{LogLine, Severity};
 pub use network::{LayerCount, LayerInfo, NetworkSummary, TensorInfo};
 pub use plan_header::{PlanHeader, PlanHeaderError, rtx_targets};

@@ -9,6 +9,7 @@ pub const CVTRT_CANCELLED: i32 = 5;
 pub const CVTRT_PARSE_FAILED: i32 = 6;
 pub const CVTRT_NO_OBJECT: i32 = 7;
 pub const CVTRT_EXCEPTION: i32 = 8;
+pub const CVTRT_FOREIGN_TIMINGS: i32 = 9;
 pub const CVTRT_ABI_RTX: i32 = 1;
 pub const CVTRT_ABI_V11: i32 = 2;
 pub const CVTRT_ABI_V10: i32 = 3;
@@ -478,6 +479,12 @@ unsafe extern "C" {
     pub fn cvtrt_builder_timing_cache(
         builder: *mut cvtrt_builder,
         out: *mut *mut cvtrt_blob,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_builder_add_timings(
+        builder: *mut cvtrt_builder,
+        blob: *const ::std::os::raw::c_void,
+        bytes: usize,
         message: *mut cvtrt_message,
     ) -> cvtrt_status;
     pub fn cvtrt_blob_bytes(

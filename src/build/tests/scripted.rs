@@ -10,10 +10,13 @@ use crate::ids::{BackendId, Fingerprint, Precision};
 use crate::onnx::ModelFile;
 use crate::tensor::{BytesMut, Signature};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 const BEHAVIOUR: &str = "CVTRT_TEST_WORKER";
+/// Names the folder where workers meet.
+pub(super) const MEETING: &str = "CVTRT_TEST_MEETING";
 
 /// What the backend under test does, in parent and worker alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,8 +28,12 @@ pub(super) enum Behaviour {
     FloodsInCompile,
     FailsInCompile,
     PanicsInCompile,
+    /// Goes on when two graphs are being compiled.
+    MeetsInCompile,
     AbortsInLoad,
+    HangsInLoad,
     ComputesOtherValues,
+    ComputesOtherValuesInHalf,
     GivesNan,
     OnlyFp32,
     CannotRunHere,
@@ -36,6 +43,7 @@ pub(super) enum Behaviour {
 #[derive(Debug)]
 struct Scripted {
     fake: Fake,
+    exact: Fake,
     behaviour: Behaviour,
 }
 
@@ -86,6 +94,10 @@ impl Backend for Scripted {
                 graph: request.graph,
                 reason: "no tactic".to_owned(),
             }),
+            Behaviour::MeetsInCompile => {
+                meet(&request.graph.to_string());
+                self.fake.compile(request, progress)
+            }
             _ => self.fake.compile(request, progress),
         }
     }
@@ -95,16 +107,32 @@ impl Backend for Scripted {
         artifact: Artifact<'_>,
         options: &LoadOptions,
     ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
-        if self.behaviour == Behaviour::AbortsInLoad {
-            std::process::abort();
+        match self.behaviour {
+            Behaviour::AbortsInLoad => std::process::abort(),
+            Behaviour::HangsInLoad => loop {
+                std::thread::park();
+            },
+            Behaviour::ComputesOtherValuesInHalf if is_the_model(artifact) => {
+                self.exact.load(artifact, options)
+            }
+            _ => self.fake.load(artifact, options),
         }
-        self.fake.load(artifact, options)
     }
 }
 
 /// The harness captures what the print macros write; a library's output goes past it.
 fn print_without_newline(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).expect("piped");
+}
+
+/// Waits until another process is here too.
+fn meet(name: &str) {
+    let place = std::env::var_os(MEETING).expect("named by the test");
+    let place = std::path::PathBuf::from(place);
+    std::fs::write(place.join(name), b"").expect("own folder");
+    while std::fs::read_dir(&place).map_or(0, Iterator::count) < 2 {
+        std::thread::yield_now();
+    }
 }
 
 fn kill_this_process() -> ! {
@@ -130,9 +158,20 @@ fn filled_with(value: f32) -> impl Fn(&mut Bindings<'_>) + Send + Sync {
     }
 }
 
+fn model() -> PathBuf {
+    bundle_dir().join("hift_f0.onnx")
+}
+
+/// Whether an engine is a copy of the FP32 model.
+fn is_the_model(artifact: Artifact<'_>) -> bool {
+    let Artifact::Engine(engine) = artifact else {
+        return false;
+    };
+    std::fs::read(engine.path).expect("built") == std::fs::read(model()).expect("shipped")
+}
+
 fn signature() -> Signature {
-    let path = bundle_dir().join("hift_f0.onnx");
-    ModelFile::open(&path)
+    ModelFile::open(&model())
         .and_then(|model| model.signature())
         .expect("shipped with the source")
 }
@@ -140,13 +179,14 @@ fn signature() -> Signature {
 /// TensorRT-RTX as scripted, in front of an ONNX Runtime that computes ones.
 pub(super) fn backends(behaviour: Behaviour) -> Backends {
     let value = match behaviour {
-        Behaviour::ComputesOtherValues => 1.5,
+        Behaviour::ComputesOtherValues | Behaviour::ComputesOtherValuesInHalf => 1.5,
         Behaviour::GivesNan => f32::NAN,
         _ => 1.0,
     };
     let mut backends = Backends::default();
     backends.insert(Arc::new(Scripted {
         fake: Fake::new(BackendId::TensorRtRtx, signature(), filled_with(value)),
+        exact: Fake::new(BackendId::TensorRtRtx, signature(), filled_with(1.0)),
         behaviour,
     }));
     backends.insert(Arc::new(Fake::new(

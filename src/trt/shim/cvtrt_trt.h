@@ -35,6 +35,8 @@ typedef int32_t cvtrt_status;
 #define CVTRT_NO_OBJECT 7
 /* A C++ exception reached the seam. */
 #define CVTRT_EXCEPTION 8
+/* The library does not take the timings: they are no timings, or those of another library or device. */
+#define CVTRT_FOREIGN_TIMINGS 9
 
 /* Which set of interface declarations a library is driven with. */
 /* TensorRT-RTX 1.5 to 1.7. */
@@ -203,6 +205,11 @@ cvtrt_status cvtrt_builder_build(cvtrt_builder* builder, cvtrt_blob** out, cvtrt
 
 /* The timing cache after a build; CVTRT_UNSUPPORTED where none was asked for. */
 cvtrt_status cvtrt_builder_timing_cache(cvtrt_builder* builder, cvtrt_blob** out, cvtrt_message* message);
+
+/* Adds the timings of another blob to the builder's cache, whose own win where both have one; CVTRT_UNSUPPORTED where no
+ * cache was asked for. */
+cvtrt_status cvtrt_builder_add_timings(
+    cvtrt_builder* builder, const void* blob, size_t bytes, cvtrt_message* message);
 
 /* Borrows the bytes until the blob is destroyed. */
 cvtrt_status cvtrt_blob_bytes(const cvtrt_blob* blob, const uint8_t** data, size_t* bytes);

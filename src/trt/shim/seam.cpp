@@ -170,6 +170,15 @@ cvtrt_status cvtrt_builder_timing_cache(cvtrt_builder* builder, cvtrt_blob** out
     });
 }
 
+cvtrt_status cvtrt_builder_add_timings(
+    cvtrt_builder* builder, const void* blob, size_t bytes, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(builder, blob);
+        builder->add_timings(blob, bytes);
+    });
+}
+
 cvtrt_status cvtrt_blob_bytes(const cvtrt_blob* blob, const uint8_t** data, size_t* bytes)
 {
     return guarded(nullptr, [&] {

@@ -55,6 +55,7 @@ struct cvtrt_builder {
     virtual void add_profile(const cvtrt_range* ranges, std::size_t count) = 0;
     virtual std::unique_ptr<cvtrt_blob> build() = 0;
     virtual std::unique_ptr<cvtrt_blob> timing_cache() = 0;
+    virtual void add_timings(const void* blob, std::size_t bytes) = 0;
 };
 
 struct cvtrt_engine {

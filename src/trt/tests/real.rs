@@ -5,8 +5,8 @@ use super::{opt_profile, plain, unheard};
 use crate::profile::{ComputeCapability, OptProfile};
 use crate::tensor::DType;
 use crate::trt::{
-    BuildError, BuildRequest, Flavour, Found, PlanHeader, PlanHeaderError, ProgressEvent,
-    SearchPath, TrtLibrary,
+    BuildError, BuildRequest, Flavour, PlanHeader, PlanHeaderError, ProgressEvent, SearchPath,
+    Surveyed, TrtLibrary,
 };
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -69,14 +69,14 @@ fn tensorrt_proper_loads_and_is_not_entered_without_a_driver() {
         return;
     }
     assert_eq!(survey.iter().filter(|found| found.taken).count(), 1);
-    let builds = |found: &Found| {
+    let builds = |found: &Surveyed| {
         let library = found.library.as_ref().ok();
         library.is_some_and(|library| library.cannot_build().is_none())
     };
     let any_builds = survey.iter().any(builds);
     for found in survey {
         assert!(!found.taken || builds(&found) == any_builds, "{found:?}");
-        let Found { path, library, .. } = found;
+        let Surveyed { path, library, .. } = found;
         let library = library.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()));
         let name = path.to_string_lossy();
         let lean = name.contains("lean");

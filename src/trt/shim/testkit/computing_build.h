@@ -106,6 +106,7 @@ struct ComputingBuild {
     public:
         explicit TimingCache(void* library) : library_(library) {}
         abi::IHostMemory* serialize() const noexcept override { return new Blob(library_, CVTRT_COMPUTE_BLOB, "timings"); }
+        bool combine(const abi::ITimingCache&, bool) noexcept override { return true; }
 
     private:
         void* library_;

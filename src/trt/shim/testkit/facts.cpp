@@ -111,6 +111,7 @@ int32_t deleting_slot()
     METHOD(version, VHostMemory, data), \
     METHOD(version, VHostMemory, size), \
     METHOD(version, VTimingCache, serialize), \
+    METHOD(version, VTimingCache, combine), \
     METHOD(version, IParser, parse), \
     METHOD(version, IParser, getNbErrors), \
     METHOD(version, IParser, getError), \

@@ -51,7 +51,25 @@ using Blob = Recorded<abi::IHostMemory, HostMemory>;
 
 class TimingCache final : public abi::VTimingCache {
 public:
-    abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", "timings"); }
+    explicit TimingCache(std::string bytes) : bytes_(std::move(bytes)) {}
+    abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", bytes_ + "+timings"); }
+    bool combine(const abi::ITimingCache& other, bool ignore) noexcept override;
+
+private:
+    std::string bytes_;
 };
+using TimingCacheObject = Recorded<abi::ITimingCache, TimingCache>;
+
+inline bool TimingCache::combine(const abi::ITimingCache& other, bool ignore) noexcept
+{
+    record("combine ", ignore);
+    if (behaviour() == CVTRT_FAKE_COMBINE_REFUSED) {
+        return false;
+    }
+    // Every cache the fakes are given, they made.
+    auto& made = static_cast<TimingCacheObject&>(const_cast<abi::ITimingCache&>(other));
+    bytes_ += "+" + made.implementation().bytes_;
+    return true;
+}
 
 } // namespace cvtrt::fake

@@ -105,16 +105,21 @@ struct RecordingBuild {
         {
             record("setProfilingVerbosity ", static_cast<int32_t>(verbosity));
         }
-        abi::ITimingCache* createTimingCache(const void*, std::size_t bytes) const noexcept override
+        abi::ITimingCache* createTimingCache(const void* blob, std::size_t bytes) const noexcept override
         {
             record("createTimingCache ", bytes);
-            return new Recorded<abi::ITimingCache, TimingCache>("timing cache");
+            if (bytes != 0 && behaviour() == CVTRT_FAKE_TIMINGS_UNREADABLE) {
+                return nullptr;
+            }
+            begun_with_ = bytes;
+            const char* begin = bytes == 0 ? "" : static_cast<const char*>(blob);
+            return new TimingCacheObject("timing cache", std::string(begin, bytes));
         }
         bool setTimingCache(const abi::ITimingCache& cache, bool ignore) noexcept override
         {
             record("setTimingCache ", ignore);
             cache_ = &cache;
-            return true;
+            return begun_with_ == 0 || behaviour() != CVTRT_FAKE_TIMINGS_FOREIGN;
         }
         const abi::ITimingCache* getTimingCache() const noexcept override { return cache_; }
         void setMemoryPoolLimit(abi::MemoryPoolType pool, std::size_t bytes) noexcept override
@@ -154,6 +159,7 @@ struct RecordingBuild {
     private:
         int32_t profiles_{0};
         const abi::ITimingCache* cache_{nullptr};
+        mutable std::size_t begun_with_{0};
         abi::IProgressMonitor* monitor_{nullptr};
     };
 
