@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::cuda::{Driver, NoCuda};
-use crate::trt::{Flavour, Found, SearchPath, TrtLibrary, rtx_targets};
+use crate::trt::{Flavour, SearchPath, Surveyed, TrtLibrary, rtx_targets};
 
 /// One finding per library: what it is good for, or why for nothing, and whether it is the one that is used.
 pub(super) fn check(search: &SearchPath, driver: &Result<Driver, NoCuda>) -> Vec<Finding> {
@@ -13,7 +13,7 @@ pub(super) fn check(search: &SearchPath, driver: &Result<Driver, NoCuda>) -> Vec
         .collect()
 }
 
-fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
+fn finding(found: &Surveyed, driver: &Result<Driver, NoCuda>) -> Finding {
     const SUBJECT: &str = "library";
     let path = found.path.display();
     let library = match &found.library {
@@ -27,14 +27,20 @@ fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
         Some(reason) => format!("only runs engines: {reason}"),
     }];
     words.extend(library.remarks().iter().cloned());
-    words.extend(foreign_devices(library, driver));
+    let proper = library.version().flavour == Flavour::TensorRt;
+    match driver {
+        Err(reason) if proper => words.push(format!("neither here: {reason}")),
+        Err(reason) => words.push(format!("runs none here: {reason}")),
+        Ok(_) if proper => {}
+        Ok(driver) => words.extend(foreign_devices(driver)),
+    }
     let taken = if found.taken { "used" } else { "not used" };
     let what = format!(
         "{} at {path} ({taken}): {}",
         library.version(),
         words.join("; ")
     );
-    if found.taken {
+    if found.taken && (driver.is_ok() || !proper) {
         Finding::ok(SUBJECT, what)
     } else {
         Finding::note(SUBJECT, what, None)
@@ -42,13 +48,10 @@ fn finding(found: &Found, driver: &Result<Driver, NoCuda>) -> Finding {
 }
 
 /// The devices here that TensorRT-RTX refuses to build for.
-fn foreign_devices<'a>(
-    library: &TrtLibrary,
-    driver: &'a Result<Driver, NoCuda>,
-) -> impl Iterator<Item = String> + use<'a> {
-    let rtx = library.version().flavour == Flavour::TensorRtRtx;
-    let devices = driver.iter().flat_map(|driver| &driver.devices);
-    devices
-        .filter(move |device| rtx && !rtx_targets().any(|known| known == device.capability))
-        .map(|device| format!("has no code for {} ({})", device.name, device.capability))
+fn foreign_devices(driver: &Driver) -> impl Iterator<Item = String> {
+    let foreign = driver
+        .devices
+        .iter()
+        .filter(|device| !rtx_targets().any(|known| known == device.capability));
+    foreign.map(|device| format!("has no code for {} ({})", device.name, device.capability))
 }

@@ -43,7 +43,7 @@ const REMARKABLE: [Known; 2] = [
         // The shipped parser has none of the flag methods that the public header of this release declares.
         from: release(8, 6, 0),
         to: release(8, 6, 0),
-        says: "its parser needs the plugins for InstanceNormalization, which no graph of cvtrt has",
+        says: "its parser needs the plugins for InstanceNormalization, which cvtrt rewrites first",
     },
     Known {
         flavour: Flavour::TensorRt,

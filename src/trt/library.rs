@@ -37,7 +37,7 @@ struct BuilderResources {
 
 /// A library's file that was found, and what it is good for.
 #[derive(Debug)]
-pub struct Found {
+pub struct Surveyed {
     /// The file.
     pub path: PathBuf,
     /// The library, or why it is of no use.
@@ -84,7 +84,7 @@ impl TrtLibrary {
     }
 
     /// Every library there is with what can be said for or against it, in the order of the search. Loads them all.
-    pub fn survey(flavour: Flavour, search: &SearchPath) -> Vec<Found> {
+    pub fn survey(flavour: Flavour, search: &SearchPath) -> Vec<Surveyed> {
         let taken = Self::load(flavour, search).ok();
         let mut seen = Vec::new();
         Self::look(flavour, search)
@@ -96,7 +96,7 @@ impl TrtLibrary {
                 seen.push(real);
                 new
             })
-            .map(|(path, library)| Found {
+            .map(|(path, library)| Surveyed {
                 taken: matches!((&library, taken), (Ok(one), Some(other)) if std::ptr::eq(*one, other)),
                 path,
                 library,
