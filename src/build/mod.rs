@@ -21,6 +21,7 @@ mod side_by_side;
 mod verify;
 mod weights;
 pub mod worker;
+mod workers;
 
 #[cfg(all(test, feature = "testkit"))]
 mod tests;
@@ -29,7 +30,7 @@ pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
 pub use evaluate::{OnBackend, OnProcessor};
-pub use execute::{Built, Deadlines, Jobs, RowState, Workers, execute};
+pub use execute::{Built, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
 pub use plan::{
@@ -39,3 +40,4 @@ pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
 pub use rewrite::{precision_inputs, prepared, twin};
 pub use weights::{WeightsError, check_weights};
+pub use workers::{Deadlines, Jobs, Workers};

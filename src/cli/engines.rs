@@ -54,6 +54,8 @@ struct Row {
     #[serde(flatten)]
     what: Option<What>,
     bytes: u64,
+    #[serde(skip)]
+    is_timings: bool,
     /// `valid`, `stale`, `damaged`, `busy`; `timings` where it is no engine.
     state: &'static str,
     reasons: Vec<String>,
@@ -76,12 +78,6 @@ struct Shown<'a> {
     /// What of a half-precision engine stays in FP32.
     precision_plan: Option<PrecisionPlan>,
     manifest: &'a Manifest,
-}
-
-impl Row {
-    fn is_timings(&self) -> bool {
-        self.what.as_ref().is_some_and(|what| what.graph.is_none())
-    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -131,6 +127,7 @@ fn row(listed: &Listed, here: &Here) -> Row {
     };
     Row {
         entry: listed.id.clone(),
+        is_timings: false,
         what,
         bytes: listed.bytes,
         state,
@@ -145,14 +142,17 @@ fn timings_row(timings: &KeptTimings, here: &Here) -> Row {
         precision: "-".to_owned(),
         verified: "-".to_owned(),
     });
-    let (state, reasons) = if here.takes(timings) {
-        ("timings", Vec::new())
-    } else {
-        let reason = "taken by another library or on another device".to_owned();
-        ("stale", vec![reason])
+    let (state, reasons) = match &timings.key {
+        None => ("damaged", vec!["its key cannot be read".to_owned()]),
+        Some(_) if here.takes(timings) => ("timings", Vec::new()),
+        Some(_) => {
+            let reason = "taken by another library or on another device".to_owned();
+            ("stale", vec![reason])
+        }
     };
     Row {
         entry: timings.id.clone(),
+        is_timings: true,
         what,
         bytes: timings.bytes,
         state,
@@ -213,7 +213,7 @@ fn rows_text(rows: &[Row]) -> String {
     });
     let total = rows.iter().map(|row| row.bytes).sum();
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    let engines = rows.iter().filter(|row| !row.is_timings()).count();
+    let engines = rows.iter().filter(|row| !row.is_timings).count();
     writeln!(text, "{engines} entries, {}", printer::bytes(total)).expect("a string takes all");
     text
 }
@@ -305,6 +305,7 @@ fn verified_row(store: &EngineStore, listed: Listed) -> Result<Option<Row>, Fail
     };
     Ok(Some(Row {
         entry: id,
+        is_timings: false,
         what: None,
         bytes,
         state,
