@@ -149,8 +149,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn joined(ours: &[u8], theirs: &[u8]) -> Result<Vec<u8>, String> {
-        Ok([ours, theirs].join(&b"+"[..]))
+    fn joined(ours: &[u8], theirs: &[u8]) -> Vec<u8> {
+        [ours, theirs].join(&b"+"[..])
     }
 
     fn unmerged(_: &[u8], _: &[u8]) -> Result<Vec<u8>, String> {
@@ -180,7 +180,7 @@ mod tests {
         let path = folder.path().join("timings");
         let (a, b) = (TimingFile::read(&path), TimingFile::read(&path));
         a.keep(b"a", unmerged);
-        b.keep(b"b", joined);
+        b.keep(b"b", |ours, theirs| Ok(joined(ours, theirs)));
         assert_eq!(fs::read(&path).expect("there"), b"b+a");
 
         let (c, d) = (TimingFile::read(&path), TimingFile::read(&path));
