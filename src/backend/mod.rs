@@ -16,6 +16,7 @@ mod fallback_tests;
 mod faulty;
 mod lane;
 mod load;
+mod memory;
 mod once;
 mod ort;
 mod registry;
@@ -40,6 +41,7 @@ pub use load::{
     Artifact, Capabilities, EngineArtifact, Footprint, LoadError, LoadOptions, StoredArtifact,
     Unavailable,
 };
+pub use memory::{LaneMemory, LaneTensor, Place, Tokens};
 pub use once::run_once;
 pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};

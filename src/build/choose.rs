@@ -17,6 +17,14 @@ pub struct PassedOver {
     pub reason: String,
 }
 
+/// A link that was tried and failed.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub(super) link: PassedOver,
+    /// The precision that failed; `None` where the link does not build the graph at all.
+    pub(super) precision: Option<Precision>,
+}
+
 /// What a graph asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Wish<'a> {
@@ -27,7 +35,7 @@ pub(super) struct Wish<'a> {
     /// Why the precision is not good enough for the graph, on any backend; `None` where it is, or nobody knows.
     pub(super) unfit: Option<&'a str>,
     /// Links that were tried and failed.
-    pub(super) failed: &'a [PassedOver],
+    pub(super) failed: &'a [Tried],
 }
 
 /// Who builds the graph.
@@ -74,14 +82,19 @@ impl<'a> Probes<'a> {
     ///
     /// A chain that may fall back also takes FP32 where no link builds the precision asked for.
     pub(super) fn choose(&mut self, wish: &Wish<'_>) -> Result<Choice, BuildError> {
-        let mut passed_over = wish.failed.to_vec();
+        let failed = wish.failed.iter();
+        let mut passed_over: Vec<_> = failed.map(|tried| tried.link.clone()).collect();
         let mut precisions = vec![wish.precision];
         if wish.chain.fallback != Fallback::Never && wish.precision != Precision::Fp32 {
             precisions.push(Precision::Fp32);
         }
         for &precision in &precisions {
             for &link in links(wish.chain) {
-                if wish.failed.iter().any(|failed| failed.backend == link) {
+                if wish
+                    .failed
+                    .iter()
+                    .any(|tried| tried.rules_out(link, precision))
+                {
                     continue;
                 }
                 let unfit = wish.unfit.filter(|_| precision == wish.precision);
@@ -129,7 +142,7 @@ impl<'a> Probes<'a> {
         let mut notes = Vec::new();
         if precision != wish.precision {
             notes.push(format!(
-                "{} was asked for and nothing here builds it: {precision} instead",
+                "{} was asked for and no link gives it: {precision} instead",
                 wish.precision
             ));
         }
@@ -187,6 +200,12 @@ impl<'a> Probes<'a> {
             }
             Ok(_) => Some("name a GPU generation with --target sm_86 or the like".to_owned()),
         }
+    }
+}
+
+impl Tried {
+    fn rules_out(&self, link: BackendId, precision: Precision) -> bool {
+        self.link.backend == link && self.precision.is_none_or(|failed| failed == precision)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{PassedOver, WorkerError};
 use crate::bundle::BundleError;
 use crate::cache::CacheError;
 use crate::hint::{Class, Hint};
-use crate::ids::{GraphId, Precision};
+use crate::ids::{BackendId, GraphId, Precision};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -43,6 +43,18 @@ pub enum BuildError {
         /// The precision asked for.
         precision: Precision,
         /// What went wrong.
+        reason: String,
+    },
+    /// The engine that would be built was built before and found unfit, and the chain allows no other.
+    #[error("the {precision} engine of `{graph}` for {backend} is in quarantine: {reason}")]
+    Quarantined {
+        /// The graph.
+        graph: GraphId,
+        /// What it was built with.
+        backend: BackendId,
+        /// In which precision.
+        precision: Precision,
+        /// What is wrong with it.
         reason: String,
     },
     /// A graph's files were replaced while it was built; the engine is of neither the old ones nor the new.
@@ -85,6 +97,12 @@ impl Hint for BuildError {
                 )
                 .into(),
             ),
+            Self::Quarantined { graph, .. } => Some(
+                format!(
+                    "cvtrt build --graphs {graph} --force builds it again; without --backend, the chain's next link serves"
+                )
+                .into(),
+            ),
             Self::ModelChanged { .. } => Some("run cvtrt build again".into()),
             Self::Worker { source, .. } => source.hint(),
             Self::Cache(error) => error.hint(),
@@ -97,7 +115,7 @@ impl Hint for BuildError {
             Self::Bundle(error) => error.class(),
             Self::NoShapes { .. } => Class::Input,
             Self::NothingBuilds { .. } => Class::Unavailable,
-            Self::Unqualified { .. } => Class::Unverified,
+            Self::Unqualified { .. } | Self::Quarantined { .. } => Class::Unverified,
             Self::Worker { source, .. } => source.class(),
             Self::Cache(error) => error.class(),
             Self::ModelChanged { .. } | Self::Cancelled => Class::Failed,

@@ -1,6 +1,8 @@
 //! Doing what was planned.
 
 use super::cancel::Cancel;
+use super::choose::Tried;
+use super::failure::FailureKind;
 use super::inputs::Vocabulary;
 use super::job::{CompileJob, Job, Message, VerifyJob};
 use super::plan::Planner;
@@ -17,7 +19,6 @@ use crate::cache::{
     Begun, BuildRecord, EngineKey, EngineStore, Entry, KeyInputs, Lookup, Pending, SignatureText,
     Verification, Waiting,
 };
-use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -79,8 +80,9 @@ pub enum RowState {
 ///
 /// `digests` are those the plan was made with: they tell cheaply that a model is still the one its key was made of.
 ///
-/// A backend that fails on a graph is passed over where the chain allows it. After an error no further graph is begun;
-/// those that are done or come to their end stay in the cache, and `watch` has heard of them.
+/// A backend that fails on a graph is passed over where the chain allows it, and an engine that is not fit to serve goes
+/// into quarantine. After an error no further graph is begun; those that are done or come to their end stay in the
+/// cache, and `watch` has heard of them.
 ///
 /// # Errors
 /// [`BuildError`]: the first graph that could not be built or verified, or [`BuildError::Cancelled`].
@@ -134,7 +136,7 @@ struct Executor<'a, 'd> {
 
 impl Executor<'_, '_> {
     fn graph(&mut self, mut planned: PlannedGraph) -> Result<Built, BuildError> {
-        let mut failed = Vec::new();
+        let mut failed: Vec<Tried> = Vec::new();
         loop {
             let error = match self.carry_out(&planned) {
                 Ok((state, entry)) => {
@@ -147,15 +149,19 @@ impl Executor<'_, '_> {
             let Some(reason) = reason_to_go_on(&error) else {
                 return Err(error);
             };
-            failed.push(PassedOver {
-                backend: planned.backend,
-                reason,
+            failed.push(Tried {
+                link: PassedOver {
+                    backend: planned.backend,
+                    reason,
+                },
+                // Another precision is another engine, but a backend that cannot build one fails on the graph.
+                precision: verdict(&error).map(|_| planned.precision),
             });
             // The first failure says more than "every other link was passed over".
             let Ok(next) = self.planner.plan_graph(planned.graph, &failed) else {
                 return Err(error);
             };
-            let PassedOver { backend, reason } = &failed[failed.len() - 1];
+            let PassedOver { backend, reason } = &failed[failed.len() - 1].link;
             self.watch.on(Event::PassedOver {
                 graph: planned.graph,
                 backend: *backend,
@@ -202,22 +208,47 @@ impl Executor<'_, '_> {
             Begun::Found(entry) => return Ok((RowState::Cached, *entry)),
             Begun::Busy(_) => unreachable!("waiting ends in an engine or the right to build it"),
         };
+        self.check_unfit(planned)?;
         let started = Instant::now();
         let (signature, report) = self.compile(planned, &pending)?;
         let build_time = started.elapsed();
-        let verification = self.verification(planned, &pending.engine_path());
+        let verified = self.verification(planned, &pending.engine_path());
         // Another model's verdict, or its refusal, says nothing of this engine.
         self.check_model(planned)?;
-        let verification = verification?;
         let report = serde_json::to_value(report).expect("string keys and plain values only");
-        let entry = pending.commit(BuildRecord {
+        let record = |verification| BuildRecord {
             build_time,
             signature,
             report,
             verification,
-        })?;
+        };
+        let verification = match verified {
+            Ok(verification) => verification,
+            Err(error) => {
+                if let Some(reason) = verdict(&error) {
+                    let to = pending.reject(record(Verification::Failed { reason }))?;
+                    tracing::warn!(graph = %planned.graph, to = %to.display(), "engine goes into quarantine");
+                }
+                return Err(error);
+            }
+        };
+        let entry = pending.commit(record(verification))?;
         tracing::info!(graph = %planned.graph, key = %planned.key.short(), ?build_time, "engine built");
         Ok((RowState::Built, entry))
+    }
+
+    /// Another builder may have found the engine unfit while this one waited for it.
+    fn check_unfit(&self, planned: &PlannedGraph) -> Result<(), BuildError> {
+        let BuildRequest { store, rebuild, .. } = *self.request;
+        match store.rejection(&planned.inputs) {
+            Some(reason) if !rebuild => Err(BuildError::Quarantined {
+                graph: planned.graph,
+                backend: planned.backend,
+                precision: planned.precision,
+                reason,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The worker read the model long after its digest went into the key.
@@ -258,6 +289,7 @@ impl Executor<'_, '_> {
             backend,
             precision,
             steps: self.request.bundle.manifest().flow.steps,
+            plain_instance_norm: rewrite::lacks_instance_norm(backend, &planned.inputs.fingerprint),
             islands: rewrite::islands_of(planned.precision_plan.as_ref()),
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),
@@ -338,13 +370,10 @@ impl Executor<'_, '_> {
     ) -> Result<(RowState, Entry), BuildError> {
         let store = self.request.store;
         let verification = self.verification(planned, &entry.engine_path());
-        if verification
-            .as_ref()
-            .is_err_and(|error| error.class() == Class::Unverified)
-        {
+        if let Some(reason) = verification.as_ref().err().and_then(verdict) {
             // Another model's values say nothing of this engine.
             self.check_model(planned)?;
-            reject(store, entry);
+            reject(store, entry, &reason);
         }
         let verification = verification?;
         let entry = store.record_verification(entry, verification);
@@ -397,8 +426,8 @@ impl Executor<'_, '_> {
 
 /// An engine that gives wrong values is neither served nor found again. Where it cannot be moved, the verdict still
 /// stands.
-fn reject(store: &EngineStore, entry: &Entry) {
-    match store.reject(entry) {
+fn reject(store: &EngineStore, entry: &Entry, reason: &str) {
+    match store.reject(entry, reason) {
         Ok(Some(to)) => {
             tracing::warn!(entry = entry.id(), to = %to.display(), "engine goes into quarantine");
         }
@@ -407,18 +436,36 @@ fn reject(store: &EngineStore, entry: &Entry) {
     }
 }
 
-/// Whether the chain may go on after a failed compile; a wrong result, a full disk or Ctrl-C is no reason to.
+/// Whether the chain may go on after a worker failed, or an engine was found unfit; a full disk or Ctrl-C is no reason
+/// to.
 fn reason_to_go_on(error: &BuildError) -> Option<String> {
     match error {
         BuildError::Worker {
-            task: "build",
+            source: WorkerError::Start(_) | WorkerError::Cancelled,
+            ..
+        } => None,
+        BuildError::Worker { source, .. } => Some(source.to_string()),
+        BuildError::Quarantined { reason, .. } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// Why an engine must not be served, where its verification says so; what a busy machine can do, as a missed deadline, is
+/// no verdict.
+fn verdict(error: &BuildError) -> Option<String> {
+    match error {
+        BuildError::Worker {
+            task: "verify",
             source,
             ..
         } => match source {
-            WorkerError::Start(_) | WorkerError::Cancelled => None,
-            WorkerError::Failed(failure) => Some(failure.to_string()),
-            died => Some(died.to_string()),
+            WorkerError::Failed(failure) if failure.kind == FailureKind::Unverified => {
+                Some(failure.to_string())
+            }
+            WorkerError::Crashed { .. } => Some(source.to_string()),
+            _ => None,
         },
+        BuildError::Quarantined { reason, .. } => Some(reason.clone()),
         _ => None,
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct CompileJob {
     pub(super) precision: Precision,
     /// Steps of the flow's solver.
     pub(super) steps: usize,
+    /// Whether instance normalisations become primitives.
+    pub(super) plain_instance_norm: bool,
     /// What stays in FP32.
     pub(super) islands: Islands,
     /// Ranges the engine is built for; empty where the backend takes any shape.

@@ -1,6 +1,6 @@
 //! What is to be built, and what the cache has of it already.
 
-use super::choose::{Choice, Probes, Wish};
+use super::choose::{Choice, Probes, Tried, Wish};
 use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
@@ -174,6 +174,22 @@ pub fn preview(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Pl
     plan_with(request, digests, planner)
 }
 
+/// As [`plan`], for loading what is there: a graph whose engine for ONNX Runtime is in quarantine is left on that link,
+/// since the model runs there as exported.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_to_serve(
+    request: &BuildRequest<'_>,
+    digests: &mut StatCache,
+) -> Result<Plan, BuildError> {
+    let planner = Planner {
+        takes_models: true,
+        ..Planner::new(request)
+    };
+    plan_with(request, digests, planner)
+}
+
 fn plan_with<'a>(
     request: &'a BuildRequest<'a>,
     digests: &mut StatCache,
@@ -206,6 +222,8 @@ pub(super) struct Planner<'a> {
     probes: Probes<'a>,
     limits: AxisLimits,
     find: Find,
+    /// Whether a link that runs models as exported does without an engine.
+    takes_models: bool,
 }
 
 /// How the store is asked for an engine.
@@ -218,14 +236,62 @@ impl<'a> Planner<'a> {
             probes: Probes::new(request.backends),
             limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
+            takes_models: false,
         }
     }
 
+    /// The first link whose engine is not in quarantine. An engine that was found unfit is not built again, unless a
+    /// rebuild is asked for.
     pub(super) fn plan_graph(
         &mut self,
         graph: GraphId,
-        failed: &[PassedOver],
+        failed: &[Tried],
     ) -> Result<PlannedGraph, BuildError> {
+        let mut failed = failed.to_vec();
+        let mut unfit = None;
+        loop {
+            let mut planned = match (self.plan_link(graph, &failed), unfit.take()) {
+                (Ok(planned), _) => planned,
+                // The first engine says more than "every link was passed over".
+                (Err(BuildError::NothingBuilds { .. }), Some(unfit)) => return Err(unfit),
+                (Err(error), _) => return Err(error),
+            };
+            let Some(reason) = self.rejection(&planned) else {
+                return Ok(planned);
+            };
+            let PlannedGraph {
+                backend, precision, ..
+            } = planned;
+            let link = PassedOver {
+                backend,
+                reason: format!("its {precision} engine is in quarantine: {reason}"),
+            };
+            if self.takes_models && is_onnx_runtime(backend) {
+                planned.passed_over.push(link);
+                return Ok(planned);
+            }
+            failed.push(Tried {
+                link,
+                precision: Some(precision),
+            });
+            unfit = Some(BuildError::Quarantined {
+                graph,
+                backend,
+                precision,
+                reason,
+            });
+        }
+    }
+
+    fn rejection(&self, planned: &PlannedGraph) -> Option<String> {
+        let is_new = matches!(planned.state, PlanState::Build { .. });
+        let store = self.request.store;
+        (is_new && !self.request.rebuild)
+            .then(|| store.rejection(&planned.inputs))
+            .flatten()
+    }
+
+    fn plan_link(&mut self, graph: GraphId, failed: &[Tried]) -> Result<PlannedGraph, BuildError> {
         let request = self.request;
         let model = request.bundle.graph_file(graph)?.sha256;
         let mut notes = Vec::new();
@@ -262,13 +328,14 @@ impl<'a> Planner<'a> {
             model,
             recipe: rewrite::recipe(
                 graph,
-                backend,
+                (backend, &fingerprint),
                 precision,
                 request.bundle.manifest().flow.steps,
                 &rewrite::islands_of(precision_plan.as_ref()),
             ),
             precision,
-            shapes: if takes_any_shape(backend) {
+            // Its engines serve every shape, so one does for all profiles.
+            shapes: if is_onnx_runtime(backend) {
                 Vec::new()
             } else {
                 shapes.clone()
@@ -360,8 +427,7 @@ fn kept_in_fp32(plan: &PrecisionPlan) -> Option<String> {
     (!islands.is_empty()).then(|| format!("{} of its {nodes} nodes stay in fp32", islands.len()))
 }
 
-/// ONNX Runtime's engines serve every shape, so one engine does for all profiles.
-fn takes_any_shape(backend: BackendId) -> bool {
+fn is_onnx_runtime(backend: BackendId) -> bool {
     matches!(backend, BackendId::OrtCpu | BackendId::OrtCuda)
 }
 

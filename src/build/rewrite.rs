@@ -5,7 +5,7 @@ use super::job::CompileJob;
 use crate::backend::Backends;
 use crate::bundle::{Bundle, BundleError, solver_times};
 use crate::cache::{PrecisionInputs, PrecisionPlan};
-use crate::ids::{BackendId, Fingerprint, GraphId, Precision};
+use crate::ids::{Axis, BackendId, Fingerprint, GraphId, Precision};
 use crate::onnx::{
     Evaluator, Islands, ModelFile, NoEvaluator, OnnxError, Recipe, RecipeStep, Rewrite,
     RewrittenOnnx, Tabulate, passes_for,
@@ -17,12 +17,23 @@ use std::collections::BTreeSet;
 /// `steps`: of the flow's solver.
 pub(super) fn recipe(
     graph: GraphId,
-    backend: BackendId,
+    (backend, library): (BackendId, &Fingerprint),
     precision: Precision,
     steps: usize,
     islands: &Islands,
 ) -> Fingerprint {
-    facts_of(precision, &rewrite_of(graph, Some(backend), steps, islands))
+    let rewrite = Rewrite {
+        plain_instance_norm: lacks_instance_norm(backend, library),
+        ..rewrite_of(graph, Some(backend), steps, islands)
+    };
+    facts_of(precision, &rewrite)
+}
+
+/// Whether a library has no instance normalisation of its own: the parser of TensorRT 8 asks for a plugin, whose library
+/// needs cuDNN.
+pub(super) fn lacks_instance_norm(backend: BackendId, library: &Fingerprint) -> bool {
+    let version = library.get("library").unwrap_or_default();
+    backend == BackendId::TensorRt && version.starts_with("TensorRT 8.")
 }
 
 fn facts_of(precision: Precision, rewrite: &Rewrite) -> Fingerprint {
@@ -49,7 +60,10 @@ pub(super) fn rewritten(
     model: &ModelFile,
     backends: &Backends,
 ) -> Result<RewrittenOnnx, OnnxError> {
-    let rewrite = rewrite_of(job.graph, Some(job.backend), job.steps, &job.islands);
+    let rewrite = Rewrite {
+        plain_instance_norm: job.plain_instance_norm,
+        ..rewrite_of(job.graph, Some(job.backend), job.steps, &job.islands)
+    };
     RewrittenOnnx::of(model, job.precision, &rewrite, &OnProcessor(backends))
 }
 
@@ -135,9 +149,35 @@ fn rewrite_of(
         values: solver_times(steps)[..steps].to_vec(),
     });
     Rewrite {
+        // Two rows per utterance, and as many utterances as there are: whoever exported it may have fixed the two.
+        batch_axis: (graph == GraphId::FlowEstimator).then(|| Axis::Batch.to_string()),
         tables,
         fused_snake: graph == GraphId::HiftDecode && backend == Some(BackendId::OrtCpu),
         islands: islands.clone(),
         ..Rewrite::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tensorrt_8_is_given_primitives() {
+        let library = |version: &str| Fingerprint::default().with("library", version);
+        let (trt, rtx) = (BackendId::TensorRt, BackendId::TensorRtRtx);
+        assert!(lacks_instance_norm(trt, &library("TensorRT 8.6.0")));
+        assert!(!lacks_instance_norm(trt, &library("TensorRT 10.16.1")));
+        assert!(!lacks_instance_norm(rtx, &library("TensorRT-RTX 1.7.1")));
+        let recipe = |version: &str| {
+            let library = library(version);
+            let none = Islands::default();
+            recipe(GraphId::Llm, (trt, &library), Precision::Fp32, 10, &none)
+        };
+        assert_eq!(
+            recipe("TensorRT 8.6.1").get("plain_instance_norm"),
+            Some("1")
+        );
+        assert_eq!(recipe("TensorRT 11.4.0"), Fingerprint::default());
     }
 }

@@ -3,7 +3,7 @@
 use super::lock::{Attempt, KeyLock};
 use super::steps::Step;
 use super::store::{EngineStore, Listed, is_displaced};
-use super::{CacheError, Change, Entry, Here, KeptTimings, files};
+use super::{CacheError, Change, Entry, Here, KeptTimings, Quarantined, files};
 use crate::ids::GraphId;
 use std::fmt;
 use std::fs;
@@ -51,8 +51,8 @@ pub struct Removed {
 pub enum RemovedBecause {
     /// A builder was killed and left it.
     Leftover,
-    /// Its content was found to be wrong.
-    Quarantined,
+    /// It was in quarantine, for this reason.
+    Quarantined(String),
     /// Its manifest cannot be read.
     Unreadable(String),
     /// It cannot be used on this machine as it is now.
@@ -233,18 +233,19 @@ impl EngineStore {
         request: &GcRequest<'_>,
         report: &mut GcReport,
     ) -> Result<(), CacheError> {
-        let folder = self.quarantine_folder();
-        for name in names(&folder)? {
-            let path = folder.join(&name);
-            let bytes = files::folder_bytes(&path);
+        for one in self.quarantined()? {
+            let Quarantined {
+                id, bytes, reason, ..
+            } = one;
             if !request.dry_run {
+                let path = self.root().join(&id);
                 files::remove_folder(&path)
                     .map_err(|source| CacheError::new("remove", &path, source))?;
             }
             report.removed.push(Removed {
-                id: format!(".quarantine/{name}"),
+                id,
                 bytes,
-                because: RemovedBecause::Quarantined,
+                because: RemovedBecause::Quarantined(reason),
             });
         }
         Ok(())
@@ -255,7 +256,7 @@ impl fmt::Display for RemovedBecause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leftover => f.write_str("left by a killed build"),
-            Self::Quarantined => f.write_str("in quarantine"),
+            Self::Quarantined(why) => write!(f, "in quarantine: {why}"),
             Self::Unreadable(why) => write!(f, "unreadable: {why}"),
             Self::Stale(changes) => {
                 f.write_str("stale")?;
@@ -403,7 +404,10 @@ mod tests {
         let report = store.gc(&request).expect("writable");
         assert_eq!(
             removed(&report),
-            ["in quarantine", "left by a killed build"]
+            [
+                "in quarantine: a file is not what was built",
+                "left by a killed build"
+            ]
         );
         assert!(!left.exists());
         let super::super::Begun::Build(pending) = busy else {

@@ -70,6 +70,11 @@ pub enum Verification {
         /// Why.
         reason: String,
     },
+    /// It ran, and is not fit to serve; its entry is in quarantine.
+    Failed {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It was not asked for.
     Skipped,
 }
@@ -179,7 +184,7 @@ impl Verification {
     pub fn max_abs_error(&self) -> Option<f64> {
         match self {
             Self::Passed { runs } => runs.iter().map(|run| run.max_abs_error).reduce(f64::max),
-            Self::NotRunHere { .. } | Self::Skipped => None,
+            Self::NotRunHere { .. } | Self::Failed { .. } | Self::Skipped => None,
         }
     }
 }

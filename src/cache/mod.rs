@@ -44,6 +44,6 @@ pub use key::{EngineKey, KeyInputs};
 pub use manifest::{BuildRecord, CheckedRun, EngineFile, Manifest, SignatureText, Verification};
 pub use pending::{Begun, Pending, Waiting};
 pub use precision::{Measured, PrecisionInputs, PrecisionPlan, Verdict};
-pub use quarantine::Doubted;
+pub use quarantine::{Doubted, Quarantined};
 pub use store::{EngineStore, Listed, Lookup};
 pub use timings::KeptTimings;

@@ -150,6 +150,7 @@ impl Pending {
             return Err(error);
         }
         self.done = true;
+        self.store.forget_rejections(&self.inputs);
         let flushed = self.store.step(Step::SyncFolder, "flush", folder, || {
             files::sync_folder(folder)
         });
@@ -162,6 +163,24 @@ impl Pending {
         let entry = Entry::at(id.clone(), target.clone(), manifest);
         entry.mark_used();
         Ok(entry)
+    }
+
+    /// Keeps the engine in quarantine: it was built as it should be and must not be served, as `record` says. Gives where
+    /// it is.
+    ///
+    /// # Errors
+    /// [`CacheError`]; nothing is then kept.
+    pub fn reject(mut self, record: BuildRecord) -> Result<PathBuf, CacheError> {
+        let files = self.seal_files()?;
+        let text = self.manifest(files, record).to_json();
+        let Place { id, temporary, .. } = &self.place;
+        let path = temporary.join(Manifest::FILE);
+        files::write_synced(&path, &text)
+            .map_err(|source| CacheError::new("write", &path, source))?;
+        self.store.forget_rejections(&self.inputs);
+        let to = self.store.quarantine_folder_of(id, temporary)?;
+        self.done = true;
+        Ok(to)
     }
 
     /// Flushes what the backend wrote; the engine itself comes first.

@@ -1,6 +1,11 @@
 //! Entries that must not be served, moved out of the way under the lock of their key.
+//!
+//! The manifest of an entry that was built as it should be and gives wrong values says so itself; what is wrong with a
+//! damaged one is read off its files.
 
-use super::{CacheError, Corruption, EngineStore, Entry};
+use super::{
+    CacheError, Corruption, EngineKey, EngineStore, Entry, KeyInputs, Manifest, Verification, files,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,9 +27,49 @@ pub enum Doubted {
     Busy,
 }
 
+/// An entry in quarantine.
+#[derive(Debug)]
+pub struct Quarantined {
+    /// The folder below the store's root.
+    pub id: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Why it must not be served.
+    pub reason: String,
+    /// The entry; `None` where its manifest cannot be read.
+    pub entry: Option<Entry>,
+}
+
 const FOLDER: &str = ".quarantine";
 
 impl EngineStore {
+    /// Everything in quarantine, sorted by name.
+    ///
+    /// # Errors
+    /// [`CacheError`] when the folder cannot be read.
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>, CacheError> {
+        let folder = self.quarantine_folder();
+        let names = files::folder_names(&folder)
+            .map_err(|source| CacheError::new("read", &folder, source))?;
+        Ok(names
+            .iter()
+            .map(|name| Quarantined::read(&folder, name))
+            .collect())
+    }
+
+    /// Why the engine of these inputs, which was built and found unfit, must not be served; `None` where none was.
+    pub fn rejection(&self, inputs: &KeyInputs) -> Option<String> {
+        self.rejected(inputs)
+            .into_iter()
+            .find_map(|(_, entry)| match entry.manifest() {
+                Manifest {
+                    verification: Verification::Failed { reason },
+                    ..
+                } => Some(reason.clone()),
+                _ => None,
+            })
+    }
+
     /// Hashes an entry under the lock of its key and moves it out of the way where it is not what was built.
     ///
     /// `id` is [`Listed::id`](super::Listed::id).
@@ -53,32 +98,101 @@ impl EngineStore {
     ///
     /// # Errors
     /// [`CacheError`] when the store cannot be written.
-    pub fn reject(&self, entry: &Entry) -> Result<Option<PathBuf>, CacheError> {
+    pub fn reject(&self, entry: &Entry, reason: &str) -> Result<Option<PathBuf>, CacheError> {
         let Some(_lock) = self.lock_entry(entry.id())? else {
             return Ok(None);
         };
         if !entry.is_still_there() {
             return Ok(None);
         }
+        let reason = reason.to_owned();
+        entry
+            .with_verification(Verification::Failed { reason })
+            .write_manifest()?;
+        self.forget_rejections(&entry.manifest().inputs);
         self.quarantine(entry.id()).map(Some)
     }
 
     /// Moves an entry out of the way; the caller holds the lock of its key.
     pub(super) fn quarantine(&self, id: &str) -> Result<PathBuf, CacheError> {
-        let from = self.root().join(id);
+        self.quarantine_folder_of(id, &self.root().join(id))
+    }
+
+    /// Moves the folder of an entry, which need not be the one its name says, out of the way; as
+    /// [`Self::quarantine`].
+    pub(super) fn quarantine_folder_of(
+        &self,
+        id: &str,
+        from: &Path,
+    ) -> Result<PathBuf, CacheError> {
         let folder = self.quarantine_folder();
-        let name = id.replace('/', "-");
         fs::create_dir_all(&folder)
             .and_then(|()| {
-                let to = unused(&folder, &name);
-                fs::rename(&from, &to).map(|()| to)
+                let to = unused(&folder, &name_of(id));
+                fs::rename(from, &to).map(|()| to)
             })
-            .map_err(|source| CacheError::new("quarantine", &from, source))
+            .map_err(|source| CacheError::new("quarantine", from, source))
+    }
+
+    /// Removes earlier engines of these inputs that were found unfit; the caller holds the lock of the key.
+    pub(super) fn forget_rejections(&self, inputs: &KeyInputs) {
+        for (path, entry) in self.rejected(inputs) {
+            if let Err(error) = files::remove_folder(&path) {
+                tracing::warn!(entry = entry.id(), %error, "stays in quarantine");
+            }
+        }
+    }
+
+    /// Engines of these inputs that were found unfit, with their folders.
+    fn rejected(&self, inputs: &KeyInputs) -> Vec<(PathBuf, Entry)> {
+        let (folder, key) = (self.quarantine_folder(), EngineKey::of(inputs));
+        let name = name_of(&self.place(inputs).id);
+        let names = files::folder_names(&folder).unwrap_or_default();
+        let alike = names.iter().filter(|found| found.starts_with(&name));
+        let entries = alike.filter_map(|found| {
+            let path = folder.join(found);
+            let entry = Entry::read(format!("{FOLDER}/{found}"), path.clone()).ok()?;
+            let Manifest {
+                key: own,
+                verification,
+                ..
+            } = entry.manifest();
+            let is_unfit = matches!(verification, Verification::Failed { .. });
+            (*own == key && is_unfit).then_some((path, entry))
+        });
+        entries.collect()
     }
 
     pub(super) fn quarantine_folder(&self) -> PathBuf {
         self.root().join(FOLDER)
     }
+}
+
+impl Quarantined {
+    fn read(folder: &Path, name: &str) -> Self {
+        let path = folder.join(name);
+        let id = format!("{FOLDER}/{name}");
+        let entry = Entry::read(id.clone(), path.clone());
+        let reason = match &entry {
+            Err(corruption) => corruption.to_string(),
+            Ok(entry) => match &entry.manifest().verification {
+                Verification::Failed { reason } => reason.clone(),
+                _ if !entry.has_its_files() => "a file is missing or has another size".to_owned(),
+                _ => "a file is not what was built".to_owned(),
+            },
+        };
+        Self {
+            id,
+            bytes: files::folder_bytes(&path),
+            reason,
+            entry: entry.ok(),
+        }
+    }
+}
+
+/// The folder in quarantine of an entry.
+fn name_of(id: &str) -> String {
+    id.replace('/', "-")
 }
 
 fn unused(folder: &Path, name: &str) -> PathBuf {
@@ -93,9 +207,8 @@ fn unused(folder: &Path, name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Begun, GcRequest, Here, fixture};
+    use super::super::{Begun, BuildRecord, GcRequest, Here, Lookup, RemovedBecause, fixture};
     use super::*;
-    use crate::cache::Manifest;
 
     #[test]
     fn only_a_damaged_entry_that_no_one_builds_is_moved() {
@@ -118,6 +231,92 @@ mod tests {
             "{moved:?}"
         );
         assert!(matches!(doubted(), Doubted::Gone));
+    }
+
+    #[test]
+    fn an_unfit_engine_is_known_by_its_key_until_a_sound_one_is_there() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let store = EngineStore::new(root.path());
+        let inputs = fixture::inputs();
+        assert_eq!(store.rejection(&inputs), None);
+
+        let entry = fixture::build(&store, &inputs, b"engine");
+        let to = store.reject(&entry, "it gives NaN").expect("writable");
+        assert!(to.is_some_and(|to| to.is_dir()));
+        assert!(matches!(store.lookup(&inputs), Lookup::Missing));
+        assert_eq!(store.rejection(&inputs).as_deref(), Some("it gives NaN"));
+        let mut other = inputs.clone();
+        other.host.push('x');
+        assert_eq!(store.rejection(&other), None);
+
+        let pending = fixture::begin(&store, &inputs).expect("begun");
+        fs::write(pending.engine_path(), b"again").expect("writable");
+        let record = BuildRecord {
+            verification: Verification::Failed {
+                reason: "it crashes".to_owned(),
+            },
+            ..fixture::record()
+        };
+        pending.reject(record).expect("writable");
+        let [only] = &store.quarantined().expect("readable")[..] else {
+            panic!("one rejection per key");
+        };
+        assert_eq!(only.reason, "it crashes");
+        assert!(only.entry.as_ref().is_some_and(Entry::has_its_files));
+        assert!(store.entries().expect("readable").is_empty());
+
+        fixture::build(&store, &inputs, b"sound");
+        assert_eq!(store.rejection(&inputs), None);
+        assert!(store.quarantined().expect("readable").is_empty());
+    }
+
+    #[test]
+    fn what_is_damaged_says_so_and_is_no_verdict_on_its_key() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let store = EngineStore::new(root.path());
+        type Damage = fn(&Entry) -> std::io::Result<()>;
+        let damages: [(Damage, &str); 3] = [
+            (
+                |entry| fs::write(entry.engine_path(), b"Engine"),
+                "not what was built",
+            ),
+            (
+                |entry| fs::write(entry.engine_path(), b"eng"),
+                "another size",
+            ),
+            (
+                |entry| fs::write(entry.dir().join(Manifest::FILE), b"{"),
+                "manifest.json",
+            ),
+        ];
+        for (damage, said) in damages {
+            let entry = fixture::build(&store, &fixture::inputs(), b"engine");
+            damage(&entry).expect("writable");
+            let moved = store.quarantine_if_damaged(entry.id()).expect("writable");
+            assert!(matches!(moved, Doubted::Quarantined { .. }), "{moved:?}");
+            let found = store.quarantined().expect("readable");
+            let reasons: Vec<&str> = found.iter().map(|one| one.reason.as_str()).collect();
+            assert!(
+                reasons.iter().any(|reason| reason.contains(said)),
+                "{said}: {reasons:?}"
+            );
+        }
+        assert_eq!(store.rejection(&fixture::inputs()), None);
+        let inputs = fixture::inputs();
+        let here = Here {
+            host: inputs.host.clone(),
+            backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+        };
+        let report = store.gc(&GcRequest {
+            here: &here,
+            max_bytes: None,
+            dry_run: false,
+        });
+        let removed = report.expect("writable").removed;
+        assert_eq!(removed.len(), 3);
+        assert!(removed.iter().all(|one| {
+            matches!(&one.because, RemovedBecause::Quarantined(reason) if !reason.is_empty())
+        }));
     }
 
     #[test]

@@ -105,6 +105,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let cancel = context::cancel_on_interrupt()?;
     let mut digests = model::digests(context);
     let bundle = match &args.model_dir {
         Some(model_dir) => match export::exported(model_dir, &mut digests, context)? {
@@ -112,7 +113,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             Exported::Missing(out) if args.dry_run => {
                 return would_export(model_dir, out, context);
             }
-            Exported::Missing(out) => export::export_to(&out, model_dir, context)?,
+            Exported::Missing(out) => export::export_to(&out, model_dir, &cancel, context)?,
         },
         None => model::bundle(args.bundle.as_deref(), context)?,
     };
@@ -155,7 +156,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if let Some(runtime) = runtime.as_ref().filter(|_| !context.quiet()) {
         printer::say(runtime);
     }
-    let cancel = context::cancel_on_interrupt()?;
     let plan = qualified(&request, &mut digests, &cancel, context);
     model::keep_digests(&mut digests);
     let workers = workers(args, runtime.as_ref(), context)?;
@@ -460,6 +460,7 @@ fn max_error(row: &Built) -> String {
     match (&row.verification, row.max_abs_error) {
         (_, Some(error)) => format!("{error:.1e}"),
         (Verification::Skipped, None) => "not asked for".to_owned(),
+        (Verification::Failed { .. }, None) => "failed".to_owned(),
         (_, None) => "not run here".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use super::printer::{self, table};
 use crate::build;
 use crate::cache::{
     Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, KeptTimings, Listed, Manifest,
-    PrecisionPlan, RemovedBecause, Verification,
+    PrecisionPlan, Quarantined, RemovedBecause, Verification,
 };
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ enum Command {
         /// An entry's name, its graph, or the beginning of its key; all entries where none is named
         entry: Option<String>,
     },
-    /// Remove stale entries, then the least recently used
+    /// Remove what is in quarantine and stale entries, then the least recently used
     Gc {
         /// Keep at most this much: 500M, 20G
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -56,7 +56,7 @@ struct Row {
     bytes: u64,
     #[serde(skip)]
     is_timings: bool,
-    /// `valid`, `stale`, `damaged`, `busy`; `timings` where it is no engine.
+    /// `valid`, `stale`, `damaged`, `busy`, `quarantined`; `timings` where it is no engine.
     state: &'static str,
     reasons: Vec<String>,
 }
@@ -74,6 +74,8 @@ struct What {
 struct Shown<'a> {
     entry: &'a str,
     engine: PathBuf,
+    /// Why it is in quarantine, where it is.
+    quarantined: Option<String>,
     stale: Vec<Change>,
     /// What of a half-precision engine stays in FP32.
     precision_plan: Option<PrecisionPlan>,
@@ -93,7 +95,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 
 fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
     let here = build::here(&model::backends(context));
-    let rows: Vec<Row> = store
+    let mut rows: Vec<Row> = store
         .entries()?
         .iter()
         .map(|listed| row(listed, &here))
@@ -104,6 +106,7 @@ fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
                 .map(|timings| timings_row(timings, &here)),
         )
         .collect();
+    rows.extend(store.quarantined()?.into_iter().map(quarantined_row));
     context.printer().result(&rows, |rows| rows_text(rows))?;
     Ok(Exit::Done)
 }
@@ -132,6 +135,23 @@ fn row(listed: &Listed, here: &Here) -> Row {
         bytes: listed.bytes,
         state,
         reasons,
+    }
+}
+
+fn quarantined_row(one: Quarantined) -> Row {
+    let Quarantined {
+        id,
+        bytes,
+        reason,
+        entry,
+    } = one;
+    Row {
+        entry: id,
+        is_timings: false,
+        what: entry.as_ref().map(|entry| what_of(entry.manifest())),
+        bytes,
+        state: "quarantined",
+        reasons: vec![reason],
     }
 }
 
@@ -176,6 +196,7 @@ fn verified(verification: &Verification) -> String {
             None => "passed".to_owned(),
         },
         Verification::NotRunHere { .. } => "not run here".to_owned(),
+        Verification::Failed { .. } => "failed".to_owned(),
         Verification::Skipped => "not asked for".to_owned(),
     }
 }
@@ -200,7 +221,11 @@ fn rows_text(rows: &[Row]) -> String {
         let state = if row.reasons.is_empty() {
             row.state.to_owned()
         } else {
-            format!("{}: {}", row.state, row.reasons.join(", "))
+            let reasons = row
+                .reasons
+                .iter()
+                .filter_map(|reason| reason.lines().next());
+            format!("{}: {}", row.state, reasons.collect::<Vec<_>>().join(", "))
         };
         vec![
             row.entry.clone(),
@@ -211,46 +236,67 @@ fn rows_text(rows: &[Row]) -> String {
             state,
         ]
     });
-    let total = rows.iter().map(|row| row.bytes).sum();
+    let (quarantined, serving): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.state == "quarantined");
+    let size = |rows: &[&Row]| printer::bytes(rows.iter().map(|row| row.bytes).sum());
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    let engines = rows.iter().filter(|row| !row.is_timings).count();
-    writeln!(text, "{engines} entries, {}", printer::bytes(total)).expect("a string takes all");
+    let engines = serving.iter().filter(|row| !row.is_timings).count();
+    writeln!(text, "{engines} entries, {}", size(&serving)).expect("a string takes all");
+    if !quarantined.is_empty() {
+        writeln!(
+            text,
+            "{} in quarantine, {}\nhint:  cvtrt build --force builds them again; cvtrt engines gc forgets them",
+            quarantined.len(),
+            size(&quarantined)
+        )
+        .expect("a string takes all");
+    }
     text
 }
 
 fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Failure> {
-    let entry = find(store, word)?;
+    let (entry, quarantined) = find(store, word)?;
     let here = build::here(&model::backends(context));
     let manifest = entry.manifest();
     let shown = Shown {
         entry: entry.id(),
         engine: entry.engine_path(),
+        quarantined,
         stale: here.stale(&manifest.inputs),
         precision_plan: store.precision_plan_of(&manifest.inputs),
         manifest,
     };
     context.printer().result(&shown, |shown| {
-        engine::text(&entry, &shown.stale, shown.precision_plan.as_ref())
+        let mut text = engine::text(&entry, &shown.stale, shown.precision_plan.as_ref());
+        // A verdict is among what was verified.
+        if let Some(reason) = &shown.quarantined
+            && !text.contains(reason)
+        {
+            writeln!(text, "{:<12} {reason}", "quarantined").expect("a string takes all");
+        }
+        text
     })?;
     Ok(Exit::Done)
 }
 
-/// The one entry a word means.
-pub(super) fn find(store: &EngineStore, word: &str) -> Result<Entry, Failure> {
-    let entries: Vec<Entry> = store
-        .entries()?
-        .into_iter()
-        .filter_map(|listed| listed.entry.ok())
-        .collect();
+/// The one entry a word means, and why it is in quarantine where it is; an entry in service comes first.
+fn find(store: &EngineStore, word: &str) -> Result<(Entry, Option<String>), Failure> {
+    let entries = store.entries()?.into_iter();
+    let serving = entries.filter_map(|listed| Some((listed.entry.ok()?, None)));
+    let quarantined = store.quarantined()?.into_iter();
+    let quarantined = quarantined.filter_map(|one| Some((one.entry?, Some(one.reason))));
     let named = |entry: &Entry| {
         let manifest = entry.manifest();
         entry.id() == word
             || manifest.inputs.graph.as_str() == word
             || !word.is_empty() && manifest.key.to_string().starts_with(word)
     };
-    let mut found: Vec<Entry> = entries.into_iter().filter(named).collect();
+    let mut found: Vec<_> = serving.filter(|(entry, _)| named(entry)).collect();
+    if found.is_empty() {
+        found.extend(quarantined.filter(|(entry, _)| named(entry)));
+    }
     match (found.pop(), found.len()) {
-        (Some(entry), 0) => Ok(entry),
+        (Some(found), 0) => Ok(found),
         (None, _) => Err(
             Failure::usage(anyhow::anyhow!("no engine is named `{word}`"))
                 .with_hint("cvtrt engines list"),
@@ -316,7 +362,7 @@ fn verified_row(store: &EngineStore, listed: Listed) -> Result<Option<Row>, Fail
 fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result<Exit, Failure> {
     let here = build::here(&model::backends(context));
     let entries = match word {
-        Some(word) => vec![find(store, word)?],
+        Some(word) => vec![find(store, word)?.0],
         None => store
             .entries()?
             .into_iter()
@@ -367,7 +413,12 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
     for removed in &report.removed {
         let because = match &removed.because {
             RemovedBecause::Leftover => "left by a build that was killed".to_owned(),
-            RemovedBecause::Quarantined => "damaged".to_owned(),
+            RemovedBecause::Quarantined(reason) => {
+                format!(
+                    "in quarantine: {}",
+                    reason.lines().next().unwrap_or_default()
+                )
+            }
             RemovedBecause::Unreadable(reason) => reason.clone(),
             RemovedBecause::Stale(changes) => changes
                 .iter()

@@ -1,11 +1,15 @@
-//! `cvtrt export`: hands an upstream checkpoint to the exporter, in a Python environment of its own.
+//! `cvtrt export`: hands an upstream checkpoint to the exporter, in a Python environment of its own, and lets the bundle
+//! speak once.
 
-use super::context::Context;
+mod ranges;
+
+use super::context::{self, Context};
 use super::failure::{Exit, Failure};
-use super::printer;
+use super::printer::{self, Printer};
+use crate::build::Cancel;
 use crate::bundle::{Bundle, StatCache, checkpoint_digest};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Check an upstream checkpoint and export it to a bundle
 #[derive(Debug, clap::Args)]
@@ -19,6 +23,9 @@ pub(super) struct Args {
     /// Only check files, keys and shapes
     #[arg(long)]
     check_only: bool,
+    /// Do not let the bundle speak to record how far its values reach, which half precision is chosen by
+    #[arg(long)]
+    no_calibrate: bool,
     /// Folder of the exporter, where this is not a checkout
     #[arg(long, value_name = "DIR")]
     scripts_dir: Option<PathBuf>,
@@ -66,12 +73,14 @@ pub(super) fn exported(
 pub(super) fn export_to(
     out: &Path,
     model_dir: &Path,
+    cancel: &Cancel,
     context: &Context,
 ) -> Result<Bundle, Failure> {
     let args = Args {
         model_dir: model_dir.to_owned(),
         out: out.to_owned(),
         check_only: false,
+        no_calibrate: false,
         scripts_dir: None,
         export_python: None,
     };
@@ -79,7 +88,10 @@ pub(super) fn export_to(
     // With this the exporter talks on stderr and ends with a document.
     command.arg("--json").stdout(Stdio::null());
     match exit_of(&mut command)? {
-        Exit::Done => Ok(Bundle::open(out)?),
+        Exit::Done => {
+            printer::say(ranges::record(&Bundle::open(out)?, cancel, context)?);
+            Ok(Bundle::open(out)?)
+        }
         exit => Err(Failure::message(
             exit,
             format!("{} was not exported", model_dir.display()),
@@ -88,11 +100,50 @@ pub(super) fn export_to(
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let cancel = context::cancel_on_interrupt()?;
     let mut command = exporter(args, context)?;
+    let speaks = !args.check_only && !args.no_calibrate;
     if context.json() {
-        command.arg("--json");
+        return run_json(&mut command, args, speaks, &cancel, context);
     }
-    exit_of(&mut command)
+    let exit = exit_of(&mut command)?;
+    if exit == Exit::Done && speaks {
+        let calibration = ranges::record(&Bundle::open(&args.out)?, &cancel, context)?;
+        Printer::write(format!("{calibration}\n").as_bytes())?;
+    }
+    Ok(exit)
+}
+
+/// The exporter's own document, and in it what became of the ranges.
+fn run_json(
+    command: &mut Command,
+    args: &Args,
+    speaks: bool,
+    cancel: &Cancel,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let child = command.arg("--json").stdout(Stdio::piped()).spawn();
+    let output = child
+        .and_then(Child::wait_with_output)
+        .map_err(|error| no_start(command, &error))?;
+    let exit = exit_by(output.status);
+    let mut document: serde_json::Value = match serde_json::from_slice(&output.stdout) {
+        Ok(document) if exit == Exit::Done => document,
+        // What went wrong is said by the exporter.
+        _ => {
+            Printer::write(&output.stdout)?;
+            return Ok(exit);
+        }
+    };
+    if speaks {
+        let calibration = ranges::record(&Bundle::open(&args.out)?, cancel, context)?;
+        document["calibration"] =
+            serde_json::to_value(calibration).map_err(|error| Failure::new(Exit::Failed, error))?;
+    }
+    context
+        .printer()
+        .result(&document, serde_json::Value::to_string)?;
+    Ok(exit)
 }
 
 /// The exporter's command line.
@@ -123,11 +174,15 @@ fn exporter(args: &Args, context: &Context) -> Result<Command, Failure> {
 }
 
 fn exit_of(command: &mut Command) -> Result<Exit, Failure> {
-    match status(command)?.code() {
-        Some(0) => Ok(Exit::Done),
+    Ok(exit_by(status(command)?))
+}
+
+fn exit_by(status: ExitStatus) -> Exit {
+    match status.code() {
+        Some(0) => Exit::Done,
         // The exporter has already said what is wrong with the folder.
-        Some(2) => Ok(Exit::Usage),
-        _ => Ok(Exit::Failed),
+        Some(2) => Exit::Usage,
+        _ => Exit::Failed,
     }
 }
 
@@ -195,10 +250,12 @@ fn must(command: &mut Command, name: &str, hint: &str) -> Result<(), Failure> {
     Err(Failure::message(Exit::Failed, format!("{name} failed ({status})")).with_hint(hint))
 }
 
-fn status(command: &mut Command) -> Result<std::process::ExitStatus, Failure> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    command.status().map_err(|error| {
-        Failure::message(Exit::Failed, format!("cannot start {program}: {error}"))
-            .with_hint("install Python 3 with venv and pip")
-    })
+fn status(command: &mut Command) -> Result<ExitStatus, Failure> {
+    command.status().map_err(|error| no_start(command, &error))
+}
+
+fn no_start(command: &Command, error: &std::io::Error) -> Failure {
+    let program = command.get_program().to_string_lossy();
+    Failure::message(Exit::Failed, format!("cannot start {program}: {error}"))
+        .with_hint("install Python 3 with venv and pip")
 }

@@ -4,6 +4,8 @@
 
 mod error;
 mod floor;
+#[cfg(all(test, feature = "testkit"))]
+mod tests;
 mod warmup;
 
 pub use error::DeployError;
@@ -128,7 +130,7 @@ pub fn deploy(
     request: &DeployRequest<'_>,
     digests: &mut StatCache,
 ) -> Result<Deployment, DeployError> {
-    let plan = build::plan(&plan_request(request), digests)?;
+    let plan = build::plan_to_serve(&plan_request(request), digests)?;
     let mut deployment = Deployment {
         graphs: Graphs::new(),
         served: Vec::new(),

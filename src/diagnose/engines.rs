@@ -3,10 +3,10 @@
 use super::Finding;
 use crate::backend::Backends;
 use crate::build;
-use crate::cache::EngineStore;
+use crate::cache::{EngineStore, Quarantined};
 use crate::hint::Hint;
 
-/// How many entries are valid here, stale, and damaged.
+/// How many entries are valid here, stale, damaged, and in quarantine with the reasons.
 pub(super) fn check(store: &EngineStore, backends: &Backends) -> Finding {
     let entries = match store.entries() {
         Ok(entries) => entries,
@@ -18,7 +18,8 @@ pub(super) fn check(store: &EngineStore, backends: &Backends) -> Finding {
             return Finding::problem("engines", error.to_string(), fix);
         }
     };
-    if entries.is_empty() {
+    let quarantined = store.quarantined().unwrap_or_default();
+    if entries.is_empty() && quarantined.is_empty() {
         return Finding::note(
             "engines",
             "none built; models run as exported",
@@ -35,16 +36,18 @@ pub(super) fn check(store: &EngineStore, backends: &Backends) -> Finding {
             Ok(_) => stale += 1,
         }
     }
-    let what = format!(
+    let mut what = format!(
         "{valid} valid, {stale} stale, {damaged} damaged in {}",
         store.root().display()
     );
-    if stale + damaged == 0 {
-        return Finding::ok("engines", what);
+    for Quarantined { id, reason, .. } in &quarantined {
+        let reason = reason.lines().next().unwrap_or_default();
+        what = format!("{what}; {id}: {reason}");
     }
-    Finding::note(
-        "engines",
-        what,
-        Some("cvtrt build, then cvtrt engines gc".to_owned()),
-    )
+    let fix = match (stale + damaged, quarantined.len()) {
+        (0, 0) => return Finding::ok("engines", what),
+        (0, _) => "cvtrt build serves the next of the chain; cvtrt build --force tries again",
+        _ => "cvtrt build, then cvtrt engines gc",
+    };
+    Finding::note("engines", what, Some(fix.to_owned()))
 }

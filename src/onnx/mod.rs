@@ -43,8 +43,8 @@ pub use graph::{Graph, GraphFault, node_label};
 pub use index::{Index, Source};
 pub use operators::only_moves;
 pub use passes::{
-    DeadCode, FusedSnake, Half, HalfType, Islands, Observe, Pass, Recipe, RecipeStep, Report,
-    Rewrite, RewrittenOnnx, RoundingTwin, Tabulate, passes_for,
+    DeadCode, FreeBatch, FusedSnake, Half, HalfType, Islands, Observe, Pass, PlainInstanceNorm,
+    Recipe, RecipeStep, Report, Rewrite, RewrittenOnnx, RoundingTwin, Tabulate, passes_for,
 };
 pub use summary::{ConstantBytes, DataFile, Summary};
 pub use types::{Types, Untyped};

@@ -6,7 +6,6 @@ use super::log::{Kept, LogLine};
 use super::network::{NetworkSummary, TensorInfo};
 use super::plan_header::{PlanHeader, PlanHeaderError};
 use super::request::{BuildProgress, BuildRequest, TimingCache};
-use super::version::Flavour;
 use crate::cuda::{self, NoCuda};
 use crate::hint::{Class, Hint};
 use crate::profile::{InputRange, OptProfile};
@@ -128,8 +127,7 @@ impl TrtLibrary {
         request: &BuildRequest<'_>,
         progress: &dyn BuildProgress,
     ) -> Result<BuiltPlan, BuildError> {
-        if self.version().flavour == Flavour::TensorRt {
-            // Without a driver its factories crash or return addresses of nothing.
+        if self.needs_driver {
             cuda::probe().map_err(BuildError::NoDevice)?;
         }
         self.build_where_safe(request, progress)

@@ -484,6 +484,11 @@ unsafe extern "C" {
         profile: i32,
         out: *mut cvtrt_range,
     ) -> cvtrt_status;
+    pub fn cvtrt_engine_scratch(
+        engine: *const cvtrt_engine,
+        profile: i32,
+        out: *mut u64,
+    ) -> cvtrt_status;
     pub fn cvtrt_context_create(
         engine: *mut cvtrt_engine,
         out: *mut *mut cvtrt_context,
@@ -494,6 +499,11 @@ unsafe extern "C" {
         context: *mut cvtrt_context,
         memory: *mut ::std::os::raw::c_void,
         bytes: u64,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_scratch(
+        context: *mut cvtrt_context,
+        out: *mut u64,
         message: *mut cvtrt_message,
     ) -> cvtrt_status;
     pub fn cvtrt_context_set_profile(

@@ -1,7 +1,7 @@
 //! `cvtrt engines`: list, show, explain and gc over engines that were built here.
 
 use crate::built::{has_or_skip, ort_build};
-use crate::place::{Place, Run, files_below};
+use crate::place::{Place, Run, bundle, files_below};
 use cvtrt::ids::BackendId;
 use std::fs;
 use std::path::PathBuf;
@@ -121,6 +121,97 @@ fn a_manifest_that_is_none_is_damage_that_a_build_repairs() {
         assert!(!folder.exists(), "{name}: it is out of the way");
     }
     engines(&place, &["list"]).exits(0).says(&["6 entries"]);
+}
+
+/// Does to an entry what a failed verification does: its manifest says so, and it is out of service.
+fn reject(place: &Place, graph: &str) {
+    let entry = entry(place, graph);
+    let folder = place.path("engines").join(&entry);
+    let text = fs::read(folder.join("manifest.json")).expect("a manifest");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    manifest["verification"] =
+        serde_json::json!({ "result": "failed", "reason": "`f0` is not finite" });
+    fs::write(folder.join("manifest.json"), manifest.to_string()).expect("writable");
+    let name = entry.to_string_lossy().replace('/', "-");
+    let quarantine = place.path("engines/.quarantine");
+    fs::create_dir_all(&quarantine).expect("writable");
+    fs::rename(folder, quarantine.join(name)).expect("it moves");
+}
+
+#[test]
+fn an_unfit_engine_is_told_by_every_command_and_built_again_only_by_force() {
+    let test = "an_unfit_engine_is_told_by_every_command_and_built_again_only_by_force";
+    let Some(place) = with_engines(test) else {
+        return;
+    };
+    reject(&place, "hift_f0");
+    let rows = engines(&place, &["list", "--json"]).exits(0).json();
+    let rows = rows.as_array().expect("rows");
+    let row = rows.iter().find(|row| row["state"] == "quarantined");
+    let row = row.expect("it is listed");
+    assert_eq!(row["reasons"][0], "`f0` is not finite", "{row}");
+    assert_eq!((rows.len(), &row["graph"]), (7, &"hift_f0".into()));
+    engines(&place, &["list"])
+        .exits(0)
+        .says(&["quarantined: `f0` is not finite", "--force"]);
+    let name = row["entry"].as_str().expect("a name");
+    for word in ["hift_f0", name] {
+        engines(&place, &["show", word]).exits(0).says(&[
+            name,
+            "verified",
+            "failed: `f0` is not finite",
+        ]);
+    }
+    let shown = engines(&place, &["show", name, "--json"]).exits(0).json();
+    assert_eq!(shown["quarantined"], "`f0` is not finite");
+
+    let bundle = bundle();
+    let shared = [
+        "--engines-dir",
+        "engines",
+        "--bundle",
+        bundle.to_str().expect("text"),
+    ];
+    let diagnosis = ["diagnose", "--json", "--engines-dir", "engines"];
+    let diagnosis = place.cvtrt(&diagnosis).json().to_string();
+    assert!(diagnosis.contains("`f0` is not finite"), "{diagnosis}");
+    let words = [
+        "synth",
+        "Hi.",
+        "--json",
+        "--max-tokens",
+        "4",
+        "--profile",
+        "cpu",
+        "-o",
+        "a.wav",
+    ];
+    let spoken = place.cvtrt(&[&words[..], &shared].concat()).exits(0).json();
+    let served = spoken["served"].as_array().expect("graphs");
+    let f0 = served.iter().find(|row| row["graph"] == "hift_f0");
+    let f0 = f0.expect("it is served");
+    assert_eq!(f0["from_cache"], false, "{f0}");
+    let passed_over = f0["passed_over"].to_string();
+    assert!(
+        passed_over.contains("quarantine: `f0` is not finite"),
+        "{f0}"
+    );
+
+    let build = ["build", "--backend", "ort-cpu", "--graphs", "hift_f0"];
+    place
+        .cvtrt(&[&build[..], &shared].concat())
+        .exits(4)
+        .complains(&["quarantine: `f0` is not finite", "--force"]);
+    place
+        .cvtrt(&[&build[..], &shared, &["--force"]].concat())
+        .exits(0);
+    let list = engines(&place, &["list"]).exits(0);
+    assert!(!list.text().contains("quarantined"), "{list:?}");
+    reject(&place, "hift_f0");
+    engines(&place, &["gc"])
+        .exits(0)
+        .says(&["removed .quarantine/hift_f0-ort-cpu", "`f0` is not finite"]);
+    place.cvtrt(&[&build[..], &shared].concat()).exits(0);
 }
 
 #[test]

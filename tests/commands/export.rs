@@ -1,7 +1,8 @@
 //! `cvtrt export`: folders that are no checkpoint. What it exports is tested with its own environment.
 
 use crate::built::has_or_skip;
-use crate::place::Place;
+use crate::place::{Place, bundle};
+use cvtrt::bundle::{Bundle, StatCache};
 use cvtrt::ids::{BackendId, Digest};
 use std::fs;
 
@@ -46,6 +47,79 @@ fn a_python_that_is_none_is_named() {
         .cvtrt(&[&words[..], &python].concat())
         .exits(1)
         .complains(&["error: ", "no/python", "hint: "]);
+}
+
+/// An exporter that copies a bundle, and the command line that asks it for one.
+fn copying(place: &Place, edit: &str) -> Vec<std::ffi::OsString> {
+    place.write("weights/llm.pt", "");
+    let from = bundle();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" != \"${{1%export_onnx.py}}\" ] || exit 9\n\
+         cp -r '{}' \"$5\" && chmod -R u+w \"$5\" && cd \"$5\" && {edit} || exit 1\n\
+         echo '{{\"bundle\": \"it\"}}'\n",
+        from.display()
+    );
+    let python = place.write("python", script);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&python, mode).expect("own file");
+    let mut line = args!["export", "--model-dir", "weights", "--out", "bundle"];
+    line.extend(args![
+        "--scripts-dir",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")
+    ]);
+    line.extend(args!["--export-python", python]);
+    line
+}
+
+#[test]
+fn an_exported_bundle_speaks_and_keeps_the_ranges() {
+    let test = "an_exported_bundle_speaks_and_keeps_the_ranges";
+    if !has_or_skip(BackendId::OrtCpu, test) {
+        return;
+    }
+    let place = Place::new();
+    let mut line = copying(&place, "true");
+    line.extend(args!["--json"]);
+    let document = place.cvtrt(&line).exits(0).json();
+    assert_eq!(document["bundle"], "it", "the exporter's own words stay");
+    let recorded = &document["calibration"]["recorded"];
+    assert!(recorded["utterances"].as_u64() >= Some(3), "{document}");
+    assert!(recorded["seconds"].as_f64() > Some(0.0), "{document}");
+    let opened = Bundle::open(&place.path("bundle")).expect("sound");
+    opened
+        .verify(&mut StatCache::in_memory())
+        .expect("as listed");
+    assert!(opened.manifest().ranges.is_some());
+}
+
+#[test]
+fn ranges_are_left_out_where_that_is_asked_for() {
+    let place = Place::new();
+    let mut line = copying(&place, "true");
+    line.extend(args!["--no-calibrate"]);
+    let run = place.cvtrt(&line).exits(0);
+    assert!(!run.text().contains("ranges"), "{run:?}");
+    let opened = Bundle::open(&place.path("bundle")).expect("sound");
+    assert!(opened.manifest().ranges.is_none());
+}
+
+#[test]
+fn a_bundle_that_cannot_speak_is_exported_and_says_why_it_has_no_ranges() {
+    let place = Place::new();
+    let family =
+        "sed -i 's/^family: .*/family: cosyvoice3/;s/sine: .*/sine: framewise/' bundle.yaml";
+    place
+        .cvtrt(&copying(&place, family))
+        .exits(0)
+        .says(&["ranges: not recorded", "cosyvoice3"]);
+
+    let place = Place::new();
+    let voiceless = "sed -i '/voices\\//,$d' bundle.yaml && rm -r voices";
+    place.cvtrt(&copying(&place, voiceless)).exits(0).says(&[
+        "it has no voice",
+        "cvtrt voices add",
+        "cvtrt calibrate --bundle",
+    ]);
 }
 
 /// A checkpoint, and what its bundle says it was exported from.

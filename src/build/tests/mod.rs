@@ -41,6 +41,7 @@ struct Heard {
     steps: usize,
     log: Vec<String>,
     passed_over: Vec<String>,
+    compiled: Vec<(BackendId, Precision)>,
     stays: Vec<String>,
     cancel_when_compiling: Option<Cancel>,
     append_when_verifying: Option<PathBuf>,
@@ -65,6 +66,9 @@ impl Watch for Heard {
                         .expect("own file");
                 }
             }
+            Event::Compiling {
+                backend, precision, ..
+            } => self.compiled.push((backend, precision)),
             Event::PassedOver { reason, .. } => self.passed_over.push(reason.to_owned()),
             Event::Stays { entry, .. } => self.stays.push(entry.to_owned()),
             _ => {}
@@ -301,8 +305,7 @@ fn a_backend_that_fails_is_passed_over_where_the_chain_allows_it() {
 #[test]
 fn wrong_values_fail_the_verification() {
     for behaviour in [Behaviour::ComputesOtherValues, Behaviour::GivesNan] {
-        // A chain that may fall back must not hide a wrong result.
-        let mut bench = Bench::new(behaviour, Fallback::AtRun);
+        let mut bench = Bench::new(behaviour, Fallback::Never);
         let error = bench.build().expect_err("the values differ");
         assert_eq!(error.class(), Class::Unverified, "{error}");
         let text = error.to_string();
@@ -316,6 +319,106 @@ fn wrong_values_fail_the_verification() {
         );
         bench.assert_no_entry();
     }
+}
+
+#[test]
+fn an_unfit_engine_goes_into_quarantine_and_the_next_link_serves() {
+    const RTX_FP16: (BackendId, Precision) = (BackendId::TensorRtRtx, Precision::Fp16);
+    let cases = [
+        (Behaviour::ComputesOtherValues, "differs"),
+        (Behaviour::GivesNan, "differs"),
+        (Behaviour::AbortsInLoad, "crashed"),
+    ];
+    for (behaviour, said) in cases {
+        let mut bench = Bench::new(behaviour, Fallback::AtLoad);
+        let built = bench.build().expect("the processor is left");
+        assert_eq!(
+            (built.backend, built.state),
+            (BackendId::OrtCpu, RowState::Built),
+            "{behaviour:?}"
+        );
+        let reason = &built.passed_over[0].reason;
+        assert!(reason.contains(said), "{behaviour:?}: {reason}");
+        assert_eq!(bench.heard.passed_over, [reason.clone()]);
+
+        let quarantined = bench.store.quarantined().expect("readable");
+        let entry = quarantined[0].entry.as_ref().expect("a manifest");
+        assert_eq!(entry.manifest().inputs.backend, BackendId::TensorRtRtx);
+        assert!(entry.has_its_files() && quarantined[0].reason.contains(said));
+
+        // It is not built again, unless that is asked for.
+        bench.heard.compiled.clear();
+        let again = bench.build().expect("the processor's is there");
+        assert_eq!(
+            (again.backend, again.state),
+            (BackendId::OrtCpu, RowState::Cached)
+        );
+        let reason = &again.passed_over[0].reason;
+        assert!(
+            reason.contains("its fp16 engine is in quarantine"),
+            "{reason}"
+        );
+        assert_eq!(bench.heard.compiled, []);
+        bench
+            .build_with(|request| request.rebuild = true)
+            .expect("the processor is left");
+        assert_eq!(bench.heard.compiled[0], RTX_FP16);
+        assert_eq!(bench.store.quarantined().expect("readable").len(), 1);
+    }
+}
+
+#[test]
+fn a_strict_chain_ends_at_an_engine_in_quarantine_until_it_is_built_well() {
+    let mut bench = Bench::new(Behaviour::GivesNan, Fallback::Never);
+    bench.build().expect_err("it gives NaN");
+    bench.heard.compiled.clear();
+    let error = bench.build().expect_err("it is known");
+    assert!(matches!(error, BuildError::Quarantined { .. }), "{error:?}");
+    assert_eq!(error.class(), Class::Unverified);
+    assert!(error.hint().expect("a fix").contains("--force"));
+    assert_eq!(bench.heard.compiled, []);
+
+    bench.behaviour = Behaviour::Works;
+    bench.backends = backends(Behaviour::Works);
+    let built = bench
+        .build_with(|request| request.rebuild = true)
+        .expect("it is sound now");
+    assert_eq!(built[0].state, RowState::Built);
+    assert!(bench.store.quarantined().expect("readable").is_empty());
+    assert_eq!(bench.build().expect("is there").state, RowState::Cached);
+}
+
+#[test]
+fn an_engine_that_is_wrong_in_half_is_served_in_fp32_by_the_same_backend() {
+    let mut bench = Bench::new(Behaviour::ComputesOtherValuesInHalf, Fallback::AtLoad);
+    bench.profile.graphs.get_mut(&GRAPH).expect("there").chain = Some(Chain {
+        links: vec![BackendId::TensorRtRtx],
+        fallback: Fallback::AtLoad,
+    });
+    let built = bench.build().expect("fp32 is left");
+    assert_eq!(
+        (built.backend, built.precision),
+        (BackendId::TensorRtRtx, Precision::Fp32)
+    );
+    assert_eq!(built.passed_over.len(), 1, "{:?}", built.passed_over);
+    assert!(
+        built
+            .notes
+            .iter()
+            .any(|note| note.contains("fp16 was asked for")),
+        "{:?}",
+        built.notes
+    );
+}
+
+#[test]
+fn a_verification_without_an_end_is_no_verdict() {
+    let mut bench = Bench::new(Behaviour::HangsInLoad, Fallback::AtLoad);
+    bench.deadline = Duration::from_secs(2);
+    let built = bench.build().expect("the processor is left");
+    assert_eq!(built.backend, BackendId::OrtCpu);
+    assert!(built.passed_over[0].reason.contains("stopped after"));
+    assert!(bench.store.quarantined().expect("readable").is_empty());
 }
 
 #[test]
@@ -373,14 +476,16 @@ fn an_engine_built_unverified_is_verified_when_asked() {
 #[test]
 fn an_engine_in_the_cache_that_gives_wrong_values_is_found_no_more() {
     let mut bench = Bench::new(Behaviour::ComputesOtherValues, Fallback::Never);
+    let inputs = plan_inputs(&bench);
     bench
         .build_with(|request| request.verify = false)
         .expect("builds");
     let error = bench.build().expect_err("the values differ");
     assert_eq!(error.class(), Class::Unverified, "{error}");
     bench.assert_no_entry();
-    let lookup = bench.store.lookup(&plan_inputs(&bench));
+    let lookup = bench.store.lookup(&inputs);
     assert!(matches!(lookup, Lookup::Missing), "{lookup:?}");
+    assert!(bench.store.rejection(&inputs).is_some());
 }
 
 #[test]
@@ -476,6 +581,7 @@ fn a_worker_ends_when_its_parent_is_gone() {
         backend: BackendId::TensorRtRtx,
         precision: Precision::Fp32,
         steps: 10,
+        plain_instance_norm: false,
         islands: crate::onnx::Islands::default(),
         shapes: Vec::new(),
         options: CompileOptions::default(),

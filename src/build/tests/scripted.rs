@@ -10,6 +10,7 @@ use crate::ids::{BackendId, Fingerprint, Precision};
 use crate::onnx::ModelFile;
 use crate::tensor::{BytesMut, Signature};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -30,7 +31,9 @@ pub(super) enum Behaviour {
     /// Goes on when two graphs are being compiled.
     MeetsInCompile,
     AbortsInLoad,
+    HangsInLoad,
     ComputesOtherValues,
+    ComputesOtherValuesInHalf,
     GivesNan,
     OnlyFp32,
     CannotRunHere,
@@ -40,6 +43,7 @@ pub(super) enum Behaviour {
 #[derive(Debug)]
 struct Scripted {
     fake: Fake,
+    exact: Fake,
     behaviour: Behaviour,
 }
 
@@ -103,10 +107,16 @@ impl Backend for Scripted {
         artifact: Artifact<'_>,
         options: &LoadOptions,
     ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
-        if self.behaviour == Behaviour::AbortsInLoad {
-            std::process::abort();
+        match self.behaviour {
+            Behaviour::AbortsInLoad => std::process::abort(),
+            Behaviour::HangsInLoad => loop {
+                std::thread::park();
+            },
+            Behaviour::ComputesOtherValuesInHalf if is_the_model(artifact) => {
+                self.exact.load(artifact, options)
+            }
+            _ => self.fake.load(artifact, options),
         }
-        self.fake.load(artifact, options)
     }
 }
 
@@ -148,9 +158,20 @@ fn filled_with(value: f32) -> impl Fn(&mut Bindings<'_>) + Send + Sync {
     }
 }
 
+fn model() -> PathBuf {
+    bundle_dir().join("hift_f0.onnx")
+}
+
+/// Whether an engine is a copy of the FP32 model.
+fn is_the_model(artifact: Artifact<'_>) -> bool {
+    let Artifact::Engine(engine) = artifact else {
+        return false;
+    };
+    std::fs::read(engine.path).expect("built") == std::fs::read(model()).expect("shipped")
+}
+
 fn signature() -> Signature {
-    let path = bundle_dir().join("hift_f0.onnx");
-    ModelFile::open(&path)
+    ModelFile::open(&model())
         .and_then(|model| model.signature())
         .expect("shipped with the source")
 }
@@ -158,13 +179,14 @@ fn signature() -> Signature {
 /// TensorRT-RTX as scripted, in front of an ONNX Runtime that computes ones.
 pub(super) fn backends(behaviour: Behaviour) -> Backends {
     let value = match behaviour {
-        Behaviour::ComputesOtherValues => 1.5,
+        Behaviour::ComputesOtherValues | Behaviour::ComputesOtherValuesInHalf => 1.5,
         Behaviour::GivesNan => f32::NAN,
         _ => 1.0,
     };
     let mut backends = Backends::default();
     backends.insert(Arc::new(Scripted {
         fake: Fake::new(BackendId::TensorRtRtx, signature(), filled_with(value)),
+        exact: Fake::new(BackendId::TensorRtRtx, signature(), filled_with(1.0)),
         behaviour,
     }));
     backends.insert(Arc::new(Fake::new(

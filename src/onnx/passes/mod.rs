@@ -1,7 +1,9 @@
 //! Rewriting graphs: passes, the recipe that names them, and what comes out.
 
 mod dead_code;
+mod free_batch;
 mod half;
+mod instance_norm;
 mod names;
 mod observe;
 mod recipe;
@@ -10,7 +12,9 @@ mod tabulate;
 mod twin;
 
 pub use dead_code::DeadCode;
+pub use free_batch::FreeBatch;
 pub use half::{Half, HalfType, Islands};
+pub use instance_norm::PlainInstanceNorm;
 pub use observe::Observe;
 pub use recipe::{Recipe, RecipeStep};
 pub use snake::FusedSnake;
@@ -65,6 +69,12 @@ pub struct Report {
     /// Tables in place of what depends on one input alone.
     #[serde(default)]
     pub tables: usize,
+    /// Inputs and outputs whose batch was a number and is an axis.
+    #[serde(default)]
+    pub freed_ports: usize,
+    /// Nodes that became several.
+    #[serde(default)]
+    pub decomposed_nodes: usize,
     /// Nodes that became part of an operator of our own.
     #[serde(default)]
     pub fused_nodes: usize,
@@ -90,10 +100,14 @@ pub struct Report {
 /// How to rewrite a graph.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rewrite {
+    /// The axis that a batch becomes which the interface alone fixes.
+    pub batch_axis: Option<String>,
     /// What depends on one input alone, by table.
     pub tables: Option<Tabulate>,
     /// Whether Snake activations become one operator where the precision is FP32; the backend must compute it.
     pub fused_snake: bool,
+    /// Whether instance normalisations become primitives.
+    pub plain_instance_norm: bool,
     /// What stays in FP32 where the rest becomes half.
     pub islands: Islands,
     /// FP32 inputs and outputs that become half as well, such as those of a KV cache.
@@ -120,7 +134,7 @@ pub struct RewrittenOnnx {
 impl RewrittenOnnx {
     /// Rewrites a model to a precision.
     ///
-    /// FP32 without tables is the file as it is. The half precisions turn float constants and computations into half, with
+    /// FP32 without any other wish is the file as it is. The half precisions turn float constants and computations into half, with
     /// conversions at inputs, outputs and islands. Constants that a pass converts come into `bytes`; all others stay
     /// where they are. Takes at most the size of the converted constants twice, besides the mapped file.
     ///
@@ -187,15 +201,19 @@ impl fmt::Debug for RewrittenOnnx {
 pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>> {
     let to = HalfType::of(precision);
     let Rewrite {
+        batch_axis,
         tables,
         fused_snake,
+        plain_instance_norm,
         islands,
         half_io,
     } = rewrite.clone();
     let mut passes: Vec<Box<dyn Pass>> = Vec::new();
-    // First, so that tables are computed in FP32.
+    passes.extend(batch_axis.map(|axis| Box::new(FreeBatch { axis }) as Box<dyn Pass>));
+    let is_rewritten = tables.is_some() || to.is_some();
+    // Before the precision changes, so that tables are computed in FP32.
     passes.extend(tables.map(|tabulate| Box::new(tabulate) as Box<dyn Pass>));
-    if !passes.is_empty() || to.is_some() {
+    if is_rewritten {
         passes.push(Box::new(DeadCode));
     }
     if fused_snake && to.is_none() {
@@ -208,6 +226,10 @@ pub fn passes_for(precision: Precision, rewrite: &Rewrite) -> Vec<Box<dyn Pass>>
             half_io,
         }) as Box<dyn Pass>
     }));
+    // Last, so that islands are named in the graph as it was exported.
+    if plain_instance_norm {
+        passes.push(Box::new(PlainInstanceNorm));
+    }
     passes
 }
 

@@ -205,10 +205,20 @@ private:
                 config->setProgressMonitor(&monitor_);
             }
         }
+        share_profiles();
         set_typing(options);
         set_portability(options);
         set_targets(options);
         set_timing_cache(options);
+    }
+
+    // Contexts of several lanes use the same profile, which an engine of TensorRT 8.6 must have been built for.
+    void share_profiles()
+    {
+        if constexpr (!Abi::shares_profiles) {
+            typename Abi::Config& config = *config_;
+            config->setPreviewFeature(Abi::PreviewFeature::kPROFILE_SHARING_0806, true);
+        }
     }
 
     // A strongly typed network computes in the types of the model. TensorRT 8.6 takes those as hints: it needs leave for

@@ -240,14 +240,21 @@ cvtrt_status cvtrt_engine_port(const cvtrt_engine* engine, int32_t index, cvtrt_
 /* What one optimisation profile takes for an input. */
 cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32_t profile, cvtrt_range* out);
 
+/* Device memory a context needs while it runs with one optimisation profile. TensorRT 8.6 tells it of the engine only. */
+cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, uint64_t* out);
+
 /* A context without device memory of its own: cvtrt_context_set_scratch comes before the first run. */
 cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message);
 
 /* No run of it may be under way. Null is allowed. */
 void cvtrt_context_destroy(cvtrt_context* context);
 
-/* Device memory of at least the engine's `scratch_bytes`, not used by anything else while a run is under way. */
+/* Device memory of what the profile in use needs at least, not used by anything else while a run is under way. */
 cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uint64_t bytes, cvtrt_message* message);
+
+/* Device memory the next run needs, with all input shapes set; CVTRT_UNSUPPORTED with TensorRT 8.6. The library then
+ * wants to be told the memory again. */
+cvtrt_status cvtrt_context_scratch(cvtrt_context* context, uint64_t* out, cvtrt_message* message);
 
 /* `stream` is a CUstream, here and below. Forgets the input shapes. */
 cvtrt_status cvtrt_context_set_profile(cvtrt_context* context, int32_t profile, void* stream, cvtrt_message* message);

@@ -55,17 +55,19 @@ fn options_become_calls_with_each_versions_own_numbers() {
             "{raw}"
         );
         // Progress is told since 10; before, types are hints, and what is not carried must not be looked for.
-        let before_typing = match raw {
-            V8 => "setTacticSources 24",
-            _ => "setProgressMonitor IProgressMonitor",
+        let own: &[&str] = match raw {
+            V8 => &["setPreviewFeature 2 1", "setTacticSources 24"],
+            _ => &["setProgressMonitor IProgressMonitor"],
         };
-        let expected = [
+        let mut expected = vec![
             format!("create builder {raw}"),
             "setProfilingVerbosity 2".to_owned(),
             format!("clearFlag {tf32}"),
             "setMemoryPoolLimit 0 4294967296".to_owned(),
             "setBuilderOptimizationLevel 4".to_owned(),
-            before_typing.to_owned(),
+        ];
+        expected.extend(own.iter().map(|call| (*call).to_owned()));
+        expected.extend([
             format!("setFlag {version_compatible}"),
             "setHardwareCompatibilityLevel 1".to_owned(),
             "createTimingCache 7".to_owned(),
@@ -82,7 +84,7 @@ fn options_become_calls_with_each_versions_own_numbers() {
             "setDimensions x 2 [1,80,128]".to_owned(),
             "addOptimizationProfile".to_owned(),
             "buildSerializedNetwork 1".to_owned(),
-        ];
+        ]);
         let record = take_record();
         assert_eq!(record[..expected.len()], expected, "{raw}");
         drop(built);
@@ -104,11 +106,12 @@ fn the_last_weakly_typed_library_is_told_every_type() {
     let built = build(&library, &request).expect("the fake works");
     assert_eq!(built.network.layers[0].kind, "matrix_multiply");
     assert_eq!(
-        take_record()[..12],
+        take_record()[..13],
         [
             "create builder 8600",
             "setProfilingVerbosity 2",
             "clearFlag 7",
+            "setPreviewFeature 2 1",
             "setTacticSources 24",
             "setFlag 0",
             "setFlag 10",

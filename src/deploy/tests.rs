@@ -1,0 +1,145 @@
+//! What is served in place of an engine that must not be.
+
+use super::*;
+use crate::backend::Fake;
+use crate::build::BuildError;
+use crate::cache::{Begun, BuildRecord, SignatureText, Verification};
+use crate::hint::{Class, Hint};
+use crate::profile::Shelf;
+use crate::tensor::Signature;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const GRAPH: GraphId = GraphId::HiftF0;
+const RTX: BackendId = BackendId::TensorRtRtx;
+
+struct Bench {
+    bundle: Bundle,
+    profile: Profile,
+    backends: Backends,
+    root: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/cosyvoice2-tiny");
+        let mut profile = Shelf::ready_made().find("rtx").expect("ready-made").profile;
+        let own = profile.graphs.get_mut(&GRAPH).expect("every graph");
+        own.precision = Some(Precision::Fp32);
+        own.chain = Some(Chain {
+            links: vec![RTX, BackendId::OrtCpu],
+            fallback: Fallback::AtLoad,
+        });
+        let mut backends = Backends::default();
+        for id in [RTX, BackendId::OrtCpu] {
+            let signature = Signature {
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+            };
+            backends.insert(Arc::new(Fake::new(id, signature, |_| {})));
+        }
+        Self {
+            bundle: Bundle::open(&dir).expect("shipped with the source"),
+            profile,
+            backends,
+            root: tempfile::tempdir().expect("temporary folder"),
+        }
+    }
+
+    fn deploy(&self, tier: Option<Tier>) -> Result<Served, DeployError> {
+        let request = DeployRequest {
+            bundle: &self.bundle,
+            profile: &self.profile,
+            backends: &self.backends,
+            store: &EngineStore::new(self.root.path()),
+            graphs: &[GRAPH],
+            tier,
+            options: &LoadOptions {
+                threads: 1,
+                device: 0,
+            },
+        };
+        deploy(&request, &mut StatCache::in_memory()).map(|mut done| done.served.remove(0))
+    }
+
+    /// Puts the engine that a backend would be asked for into quarantine.
+    fn reject(&self, backend: BackendId) {
+        let store = EngineStore::new(self.root.path());
+        let request = BuildRequest {
+            bundle: &self.bundle,
+            profile: &self.profile,
+            backends: &self.backends,
+            store: &store,
+            scope: Scope::Named(vec![GRAPH]),
+            precision: None,
+            backend: Some(backend),
+            options: CompileOptions::default(),
+            device: 0,
+            rebuild: false,
+            verify: false,
+            timings: build::TimingsAt::Nowhere,
+        };
+        let plan = build::plan(&request, &mut StatCache::in_memory()).expect("planned");
+        let begun = store.begin(&plan.graphs[0].inputs, "engine", false);
+        let Ok(Begun::Build(pending)) = begun else {
+            panic!("{begun:?}");
+        };
+        std::fs::write(pending.engine_path(), b"engine").expect("writable");
+        let record = BuildRecord {
+            build_time: Duration::ZERO,
+            signature: SignatureText::default(),
+            report: serde_json::Value::Null,
+            verification: Verification::Failed {
+                reason: "it gives NaN".to_owned(),
+            },
+        };
+        pending.reject(record).expect("writable");
+    }
+}
+
+#[test]
+fn the_next_link_serves_and_says_what_is_in_quarantine() {
+    let bench = Bench::new();
+    bench.reject(RTX);
+    let served = bench.deploy(None).expect("the processor is left");
+    assert_eq!(
+        (served.backend, served.from_cache),
+        (BackendId::OrtCpu, false)
+    );
+    assert!(served.is_fallback());
+    assert_eq!(
+        served.passed_over,
+        ["tensorrt-rtx: its fp32 engine is in quarantine: it gives NaN"]
+    );
+}
+
+#[test]
+fn the_model_itself_still_runs_where_its_optimised_form_is_unfit() {
+    let bench = Bench::new();
+    bench.reject(RTX);
+    bench.reject(BackendId::OrtCpu);
+    let served = bench.deploy(None).expect("the model runs as exported");
+    assert_eq!(
+        (served.backend, served.from_cache),
+        (BackendId::OrtCpu, false)
+    );
+    assert_eq!(served.passed_over.len(), 2, "{:?}", served.passed_over);
+}
+
+#[test]
+fn a_forced_tier_ends_at_its_engine_in_quarantine() {
+    let bench = Bench::new();
+    bench.reject(RTX);
+    let tier = Tier {
+        backend: RTX,
+        precision: Precision::Fp32,
+    };
+    let error = bench.deploy(Some(tier)).expect_err("it is unfit");
+    assert!(
+        matches!(error, DeployError::Plan(BuildError::Quarantined { .. })),
+        "{error:?}"
+    );
+    assert_eq!(error.class(), Class::Unverified);
+    assert!(error.hint().expect("a fix").contains("--force"));
+}
