@@ -270,7 +270,7 @@ fn timings_are_listed_and_those_of_another_library_collected() {
     listed.says(&["0 entries", ".timings/tensorrt-0123456789abcdef"]);
     let rows = engines(&place, &["list", "--json"]).exits(0).json();
     assert_eq!(rows[0]["backend"], "tensorrt", "{rows}");
-    assert_eq!(rows[1]["state"], "stale", "{rows}");
+    assert_eq!(rows[1]["state"], "damaged", "{rows}");
 
     let removed = engines(&place, &["gc", "--json"]).exits(0).json();
     let ids: Vec<&str> = removed["removed"]

@@ -54,20 +54,20 @@ fn options_become_calls_with_each_versions_own_numbers() {
             Some(&b"earlier+timings"[..]),
             "{raw}"
         );
-        // Progress is told since 10; before, contexts share profiles only where that is asked for, and what is not carried
-        // must not be looked for.
-        let of_the_major: &[&str] = match raw {
+        // Progress is told since 10; before, types are hints, and what is not carried must not be looked for.
+        let own: &[&str] = match raw {
             V8 => &["setPreviewFeature 2 1", "setTacticSources 24"],
             _ => &["setProgressMonitor IProgressMonitor"],
         };
-        let begin = [
+        let mut expected = vec![
             format!("create builder {raw}"),
             "setProfilingVerbosity 2".to_owned(),
             format!("clearFlag {tf32}"),
             "setMemoryPoolLimit 0 4294967296".to_owned(),
             "setBuilderOptimizationLevel 4".to_owned(),
         ];
-        let end = [
+        expected.extend(own.iter().map(|call| (*call).to_owned()));
+        expected.extend([
             format!("setFlag {version_compatible}"),
             "setHardwareCompatibilityLevel 1".to_owned(),
             "createTimingCache 7".to_owned(),
@@ -84,9 +84,7 @@ fn options_become_calls_with_each_versions_own_numbers() {
             "setDimensions x 2 [1,80,128]".to_owned(),
             "addOptimizationProfile".to_owned(),
             "buildSerializedNetwork 1".to_owned(),
-        ];
-        let middle = of_the_major.iter().map(|call| (*call).to_owned());
-        let expected: Vec<String> = begin.into_iter().chain(middle).chain(end).collect();
+        ]);
         let record = take_record();
         assert_eq!(record[..expected.len()], expected, "{raw}");
         drop(built);
