@@ -3,13 +3,16 @@
 //! A backend that cannot be used on this machine is skipped, and the skip is heard.
 
 use cvtrt::backend::{
-    Artifact, Backend, Bindings, BindingsError, CompileError, CompileRequest, CompiledGraph, Lane,
-    LoadError, LoadOptions, Model, OutputSlot, Progress, Recovery, Recycled, RunError, Session,
-    Step,
+    Artifact, Backend, Bindings, BindingsError, CompileError, CompileRequest, CompiledGraph,
+    EngineArtifact, Lane, LoadError, LoadOptions, Model, OutputSlot, Progress, Recovery, Recycled,
+    RunError, Session, Step, open_at,
 };
 use cvtrt::ids::{BackendId, GraphId, Precision};
+use cvtrt::onnx::ModelFile;
 use cvtrt::profile::{CompileOptions, InputRange, OptProfile};
-use cvtrt::tensor::{DType, Element, Placement, Shape, Tensor, TensorView, TensorViewMut};
+use cvtrt::tensor::{
+    DType, Element, Placement, Shape, Signature, Tensor, TensorView, TensorViewMut,
+};
 use cvtrt::testkit::{backend_or_skip, graph_path};
 use half::f16;
 use std::ops::ControlFlow;
@@ -68,7 +71,18 @@ struct Subject {
 /// An engine in a folder of its own.
 struct Engine {
     path: PathBuf,
+    signature: Signature,
     _folder: TempDir,
+}
+
+impl Engine {
+    fn artifact(&self) -> Artifact<'_> {
+        Artifact::Engine(EngineArtifact {
+            path: &self.path,
+            signature: &self.signature,
+            host_code: false,
+        })
+    }
 }
 
 /// Range of one input: name, smallest, typical and largest shape.
@@ -106,8 +120,10 @@ impl Subject {
             engine: &path,
         };
         self.backend.compile(&request, progress)?;
+        let model = ModelFile::open(&graph_path(graph)).expect("a test graph");
         Ok(Engine {
             path,
+            signature: model.signature().expect("a test graph"),
             _folder: folder,
         })
     }
@@ -126,10 +142,8 @@ impl Subject {
 
     fn session(&self, graph: &str, ranges: &[Range<'_>]) -> Box<dyn Session> {
         let engine = self.engine(graph, ranges);
-        let compiled = self.load(Artifact::Engine(&engine.path)).expect("loads");
-        compiled
-            .open(&Lane::new(0, Placement::Host))
-            .expect("opens")
+        let compiled = self.load(engine.artifact()).expect("loads");
+        open_at(Placement::Host, &compiled, &Lane::on_host(0)).expect("opens")
     }
 
     fn affine(&self) -> Box<dyn Session> {
@@ -259,17 +273,13 @@ fn outputs_are_written_in_place(subject: &Subject) {
 
 fn lanes_run_side_by_side(subject: &Subject) {
     let engine = subject.engine("conv", CONV);
-    let compiled = subject.load(Artifact::Engine(&engine.path)).expect("loads");
+    let compiled = subject.load(engine.artifact()).expect("loads");
     let mel = ramp(16 * 20);
     let run = |session: &mut dyn Session| {
         run_one(session, view(&[1, 16, 20], &mel), Shape::new(&[1, 1, 80]))
     };
     let mut lanes: Vec<Box<dyn Session>> = (0..2)
-        .map(|index| {
-            Arc::clone(&compiled)
-                .open(&Lane::new(index, Placement::Host))
-                .expect("opens")
-        })
+        .map(|index| open_at(Placement::Host, &compiled, &Lane::on_host(index)).expect("opens"))
         .collect();
     let expected = run(&mut *lanes[0]).expect("runs");
     thread::scope(|scope| {
@@ -333,11 +343,9 @@ fn a_run_repeats_to_the_byte(subject: &Subject) {
     };
     let compiled = subject
         .backend
-        .load(Artifact::Engine(&engine.path), &options)
+        .load(engine.artifact(), &options)
         .expect("loads");
-    let mut session = compiled
-        .open(&Lane::new(0, Placement::Host))
-        .expect("opens");
+    let mut session = open_at(Placement::Host, &compiled, &Lane::on_host(0)).expect("opens");
     let mel = ramp(16 * 64);
     let mut run = || {
         let (input, out) = (view(&[1, 16, 64], &mel), Shape::new(&[1, 1, 256]));
@@ -442,7 +450,7 @@ fn an_engine_computes_what_its_model_does(subject: &Subject) {
         Err(LoadError::Unsupported { .. }) => return,
         Err(error) => panic!("{error}"),
     };
-    let mut direct = direct.open(&Lane::new(0, Placement::Host)).expect("opens");
+    let mut direct = open_at(Placement::Host, &direct, &Lane::on_host(0)).expect("opens");
     let mut compiled = subject.session("conv", CONV);
     assert_eq!(direct.signature(), compiled.signature());
     for frames in [1, 20, 33] {
@@ -495,9 +503,7 @@ fn a_damaged_engine_is_refused(subject: &Subject) {
         ("text", b"not an engine"),
     ] {
         std::fs::write(&engine.path, bytes).expect("writes");
-        let error = subject
-            .load(Artifact::Engine(&engine.path))
-            .expect_err(case);
+        let error = subject.load(engine.artifact()).expect_err(case);
         assert!(
             matches!(
                 error,
@@ -507,9 +513,7 @@ fn a_damaged_engine_is_refused(subject: &Subject) {
         );
     }
     std::fs::remove_file(&engine.path).expect("removes");
-    let error = subject
-        .load(Artifact::Engine(&engine.path))
-        .expect_err("missing");
+    let error = subject.load(engine.artifact()).expect_err("missing");
     assert!(matches!(error, LoadError::File { .. }), "{error}");
 }
 

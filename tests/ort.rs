@@ -1,13 +1,13 @@
 //! What ONNX Runtime does beyond what every backend promises.
 
 use cvtrt::backend::{
-    Artifact, Backend, Bindings, CompileError, CompileRequest, CompiledGraph, EngineReport, Lane,
-    LibraryError, LoadError, LoadOptions, Model, Ort, OrtLibrary, OutputSlot, RunError, SearchPath,
-    Step,
+    Artifact, Backend, Bindings, CompileError, CompileRequest, CompiledGraph, EngineArtifact,
+    EngineReport, Lane, LibraryError, LoadError, LoadOptions, Model, Ort, OrtLibrary, OutputSlot,
+    RunError, SearchPath, Step,
 };
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::profile::CompileOptions;
-use cvtrt::tensor::{DType, Placement, Shape, Tensor, TensorView};
+use cvtrt::tensor::{DType, Shape, Signature, Tensor, TensorView};
 use cvtrt::testkit::{backend_or_skip, graph_path, runtime_dir};
 use std::fs;
 use std::ops::ControlFlow;
@@ -125,7 +125,7 @@ fn memory_that_is_not_there_is_a_typed_error() {
         return;
     };
     let graph = load(&*backend, Artifact::Onnx(&graph_path("huge"))).expect("loads");
-    let mut session = graph.open(&Lane::new(0, Placement::Host)).expect("opens");
+    let mut session = graph.open(&Lane::on_host(0)).expect("opens");
     let mut run = |size: i64| {
         let mut sum = Tensor::zeros(DType::F32, Shape::new(&[]));
         let mut io = Bindings {
@@ -241,7 +241,13 @@ fn a_model_in_memory_finds_its_weights_and_leaves_one_file() {
     let files = fs::read_dir(folder.path()).expect("folder").count();
     assert_eq!(files, 1, "the engine carries its weights");
     assert!(engine.metadata().expect("engine").len() > 1024);
-    let graph = load(&*backend, Artifact::Engine(&engine)).expect("loads without the weight file");
+    let artifact = EngineArtifact {
+        path: &engine,
+        signature: &Signature::default(),
+        host_code: false,
+    };
+    let loaded = load(&*backend, Artifact::Engine(artifact));
+    let graph = loaded.expect("loads without the weight file");
     assert_eq!(
         graph.footprint().host_bytes,
         engine.metadata().expect("engine").len()

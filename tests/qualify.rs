@@ -9,7 +9,7 @@ use cvtrt::onnx::proto::{NodeProto, TensorProto};
 use cvtrt::onnx::{Graph, Islands, ModelFile, RewrittenOnnx};
 use cvtrt::pipeline::SpeechRequest;
 use cvtrt::qualify::{QualifyError, Rehearsal, calibrate, keep_ranges, qualify, ranges_of};
-use cvtrt::tensor::{Placement, Shape, Tensor};
+use cvtrt::tensor::{Shape, Tensor};
 use cvtrt::testkit::backend_or_skip;
 use prost::Message;
 use std::collections::BTreeSet;
@@ -178,9 +178,7 @@ fn is_finite(stage: &Stage, islands: &BTreeSet<String>) -> bool {
     )
     .expect("every axis has a size");
     let mut output = Tensor::zeros(cvtrt::tensor::DType::F32, Shape::new(&[2, 80, 12]));
-    let mut session = compiled
-        .open(&Lane::new(0, Placement::Host))
-        .expect("opens");
+    let mut session = compiled.open(&Lane::on_host(0)).expect("opens");
     let mut io = Bindings {
         inputs: inputs.iter().map(Tensor::view).collect(),
         outputs: vec![OutputSlot::Into(output.view_mut())],

@@ -8,7 +8,7 @@ use cvtrt::onnx::builder::{Attribute, GraphBuilder};
 use cvtrt::onnx::proto::tensor_shape_proto::dimension::Value::DimValue;
 use cvtrt::onnx::proto::type_proto::Value::TensorType;
 use cvtrt::onnx::{ModelFile, NoEvaluator, Rewrite, RewrittenOnnx, Tabulate};
-use cvtrt::tensor::{DType, Placement, Shape, Tensor};
+use cvtrt::tensor::{DType, Shape, Tensor};
 use cvtrt::testkit::{backend_or_skip, test_backends};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ fn rewritten(backends: &Backends, file: &ModelFile, values: &[f32]) -> Rewritten
 fn open(backends: &Backends, artifact: Artifact<'_>) -> Box<dyn Session> {
     let backend = backends.get(BackendId::OrtCpu).expect("found before");
     let loaded = backend.load(artifact, &OPTIONS).expect("loads");
-    loaded.open(&Lane::new(0, Placement::Host)).expect("opens")
+    loaded.open(&Lane::on_host(0)).expect("opens")
 }
 
 fn in_memory<'a>(bytes: &'a [u8], folder: &'a Path) -> Artifact<'a> {

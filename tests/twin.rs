@@ -1,13 +1,14 @@
 //! The FP32 twin of a half-precision graph: it rounds and overflows where half does, on a machine without half.
 
 use cvtrt::backend::{
-    Artifact, Backend, Bindings, CompileRequest, Lane, LoadOptions, Model, OutputSlot, Step,
+    Artifact, Backend, Bindings, CompileRequest, EngineArtifact, Lane, LoadOptions, Model,
+    OutputSlot, Step,
 };
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::onnx::builder::GraphBuilder;
 use cvtrt::onnx::{ModelFile, NoEvaluator, Rewrite, RewrittenOnnx};
 use cvtrt::profile::CompileOptions;
-use cvtrt::tensor::{DType, Placement, Shape, Tensor, TensorView};
+use cvtrt::tensor::{DType, Shape, Tensor, TensorView};
 use cvtrt::testkit::backend_or_skip;
 use half::{bf16, f16};
 use std::ops::ControlFlow;
@@ -35,9 +36,7 @@ fn graph() -> ModelFile {
 fn run(backend: &dyn Backend, artifact: Artifact<'_>, x: &[f32]) -> Vec<Tensor> {
     let compiled = backend.load(artifact, &OPTIONS).expect("loads");
     let outputs = compiled.signature().outputs.len();
-    let mut session = compiled
-        .open(&Lane::new(0, Placement::Host))
-        .expect("opens");
+    let mut session = compiled.open(&Lane::on_host(0)).expect("opens");
     let mut io = Bindings {
         inputs: vec![TensorView::of(Shape::new(&[x.len()]), x).expect("fills")],
         outputs: (0..outputs).map(|_| OutputSlot::Alloc(None)).collect(),
@@ -83,7 +82,14 @@ fn the_pair_of_casts_survives_every_optimisation() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let engine = folder.path().join("engine.onnx");
         compile(&ort, &model, &engine);
-        for artifact in [in_memory(&model), Artifact::Engine(&engine)] {
+        for artifact in [
+            in_memory(&model),
+            Artifact::Engine(EngineArtifact {
+                path: &engine,
+                signature: &model.signature,
+                host_code: false,
+            }),
+        ] {
             let outputs = run(&*ort, artifact, &x);
             let y = outputs[0].elements::<f32>().expect("f32");
             let want: Vec<f32> = x.iter().map(|&x| rounded(x)).collect();

@@ -6,7 +6,7 @@ mod counting;
 use counting::allocations;
 use cvtrt::backend::{Artifact, Bindings, Lane, LoadOptions, OutputSlot, Recycled};
 use cvtrt::ids::BackendId;
-use cvtrt::tensor::{DType, Placement, Shape, Tensor};
+use cvtrt::tensor::{DType, Shape, Tensor};
 use cvtrt::testkit::{backend_or_skip, graph_path};
 
 #[test]
@@ -21,7 +21,7 @@ fn a_warm_run_allocates_nothing() {
     let graph = backend
         .load(Artifact::Onnx(&graph_path("append")), &options)
         .expect("loads");
-    let mut session = graph.open(&Lane::new(0, Placement::Host)).expect("opens");
+    let mut session = graph.open(&Lane::on_host(0)).expect("opens");
     let mut recycled = Recycled::default();
     let past = Tensor::zeros(DType::F32, Shape::new(&[1, 8, 4]));
     let new = Tensor::zeros(DType::F32, Shape::new(&[1, 1, 4]));

@@ -6,7 +6,7 @@ use super::{
     Step, Unavailable,
 };
 use crate::ids::{BackendId, Fingerprint, Precision};
-use crate::tensor::{Placement, Signature};
+use crate::tensor::Signature;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -98,10 +98,6 @@ impl Backend for Fake {
 impl CompiledGraph for FakeGraph {
     fn signature(&self) -> &Signature {
         &self.signature
-    }
-
-    fn placement(&self) -> Placement {
-        Placement::Host
     }
 
     fn footprint(&self) -> Footprint {

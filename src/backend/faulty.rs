@@ -5,8 +5,9 @@ use super::{
     EngineReport, Footprint, Lane, LoadError, LoadOptions, OutputSlot, Progress, RunError, Session,
     Unavailable,
 };
+use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};
-use crate::tensor::{BytesMut, DType, Placement, Signature, Tensor, TensorViewMut};
+use crate::tensor::{BytesMut, DType, Signature, Tensor, TensorViewMut};
 use half::{bf16, f16};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub enum Fault {
     FailedRun,
     /// A run runs out of memory.
     RunOutOfMemory,
+    /// No optimisation profile takes a run's shapes.
+    OutsideProfiles,
     /// A run succeeds and every float it gives is NaN.
     NotANumber,
     /// A run loses the device.
@@ -51,6 +54,7 @@ pub enum When {
 /// A backend that does as another one does, except where a fault is due.
 #[derive(Debug)]
 pub struct Faulty {
+    id: BackendId,
     inner: Arc<dyn Backend>,
     plan: Vec<Arc<Injection>>,
 }
@@ -79,8 +83,17 @@ struct FaultySession {
 impl Faulty {
     /// A decorator without faults.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        let plan = Vec::new();
-        Self { inner, plan }
+        Self {
+            id: inner.id(),
+            inner,
+            plan: Vec::new(),
+        }
+    }
+
+    /// Goes by another name, so that it can stand in one chain with the backend it does as.
+    #[must_use]
+    pub fn named(self, id: BackendId) -> Self {
+        Self { id, ..self }
     }
 
     /// Adds a fault.
@@ -123,7 +136,7 @@ fn delay(plan: &[Arc<Injection>]) -> Duration {
 
 impl Backend for Faulty {
     fn id(&self) -> BackendId {
-        self.inner.id()
+        self.id
     }
 
     fn probe(&self) -> Result<Capabilities, Unavailable> {
@@ -176,8 +189,8 @@ impl CompiledGraph for FaultyGraph {
         self.inner.signature()
     }
 
-    fn placement(&self) -> Placement {
-        self.inner.placement()
+    fn gpu(&self) -> Option<&Gpu> {
+        self.inner.gpu()
     }
 
     fn footprint(&self) -> Footprint {
@@ -209,6 +222,10 @@ impl Session for FaultySession {
         }
         if due(&self.plan, Fault::RunOutOfMemory) {
             return Err(RunError::OutOfMemory { backend });
+        }
+        if due(&self.plan, Fault::OutsideProfiles) {
+            let shapes = "injected".to_owned();
+            return Err(RunError::OutsideProfiles { shapes });
         }
         if due(&self.plan, Fault::DeviceLost) {
             return Err(RunError::DeviceLost { reason });
@@ -281,7 +298,7 @@ mod tests {
             .with(fault, when)
             .load(Artifact::Onnx(Path::new("none.onnx")), &options)
             .expect("loads");
-        graph.open(&Lane::new(0, Placement::Host)).expect("opens")
+        graph.open(&Lane::on_host(0)).expect("opens")
     }
 
     fn run(session: &mut dyn Session) -> Result<[f32; 2], RunError> {

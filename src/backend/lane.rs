@@ -1,15 +1,20 @@
 //! One thread's worth of work.
 
+use super::{CompiledGraph, LoadError};
+use crate::cuda::{CudaError, Gpu, Stream};
 use crate::tensor::Placement;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One thread's worth of work: inside it, order is the stream's; nothing mutable crosses lanes.
-#[derive(Debug)]
+///
+/// Tensors on a device that a lane's sessions are given belong to the lane's stream. Clones are the same lane.
+#[derive(Debug, Clone)]
 pub struct Lane {
     index: u16,
-    placement: Placement,
+    stream: Option<Arc<Stream>>,
     copies: Arc<CopyCounter>,
+    warming: Arc<AtomicBool>,
 }
 
 /// Counts what crosses between host and device.
@@ -28,13 +33,60 @@ pub struct CopyCount {
     pub bytes: u64,
 }
 
+/// While it lives, sessions of the lane keep their runs for replay.
+#[derive(Debug)]
+pub struct WarmingUp(Arc<AtomicBool>);
+
 impl Lane {
-    /// A lane whose tensors live at `placement`.
-    pub fn new(index: u16, placement: Placement) -> Self {
+    /// A lane whose tensors are on the host.
+    pub fn on_host(index: u16) -> Self {
         Self {
             index,
-            placement,
+            stream: None,
             copies: Arc::default(),
+            warming: Arc::default(),
+        }
+    }
+
+    /// A lane whose tensors are on a device, and whose work goes on a stream of its own.
+    ///
+    /// # Errors
+    /// [`CudaError`] where the device gives no stream.
+    pub fn on_gpu(index: u16, gpu: &Gpu) -> Result<Self, CudaError> {
+        Ok(Self {
+            stream: Some(gpu.stream()?),
+            ..Self::on_host(index)
+        })
+    }
+
+    /// This lane, where it is on the device; else one beside it there, with the same counter.
+    ///
+    /// # Errors
+    /// [`CudaError`] where the device gives no stream.
+    pub(super) fn joined_to(&self, gpu: &Gpu) -> Result<Self, CudaError> {
+        let stream = match &self.stream {
+            Some(stream) if stream.gpu().ordinal() == gpu.ordinal() => Arc::clone(stream),
+            _ => gpu.stream()?,
+        };
+        Ok(Self {
+            index: self.index,
+            stream: Some(stream),
+            copies: Arc::clone(&self.copies),
+            warming: Arc::clone(&self.warming),
+        })
+    }
+
+    /// A lane for these graphs: on the first device that any of them works on, else on the host.
+    ///
+    /// # Errors
+    /// [`LoadError::Device`].
+    pub fn for_graphs<'a>(
+        index: u16,
+        graphs: impl IntoIterator<Item = &'a Arc<dyn CompiledGraph>>,
+    ) -> Result<Self, LoadError> {
+        match graphs.into_iter().find_map(|graph| graph.gpu()) {
+            Some(gpu) => Ok(Self::on_gpu(index, gpu)?),
+            None => Ok(Self::on_host(index)),
         }
     }
 
@@ -43,14 +95,42 @@ impl Lane {
         self.index
     }
 
-    /// Where the lane's tensors live.
+    /// The stream that its work goes on; `None` for a lane on the host.
+    pub fn stream(&self) -> Option<&Arc<Stream>> {
+        self.stream.as_ref()
+    }
+
+    /// Where the lane's tensors are.
     pub fn placement(&self) -> Placement {
-        self.placement
+        match &self.stream {
+            None => Placement::Host,
+            Some(stream) => Placement::Device(stream.gpu().ordinal()),
+        }
     }
 
     /// The lane's counter; whoever copies between placements reports here.
     pub fn copies(&self) -> &Arc<CopyCounter> {
         &self.copies
+    }
+
+    /// Has the lane's sessions keep what they run for replay, as far as their backend can, until the guard goes.
+    ///
+    /// Keeping costs time and memory, so it is for a warm-up and not for a request.
+    #[must_use]
+    pub fn warming_up(&self) -> WarmingUp {
+        self.warming.store(true, Ordering::Relaxed);
+        WarmingUp(Arc::clone(&self.warming))
+    }
+
+    /// Whether a warm-up is under way; shared with sessions.
+    pub(super) fn warming(&self) -> &Arc<AtomicBool> {
+        &self.warming
+    }
+}
+
+impl Drop for WarmingUp {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 

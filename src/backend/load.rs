@@ -1,7 +1,9 @@
 //! The load half: artifacts, options, what a backend can do here, errors.
 
+use crate::cuda::{CudaError, CudaErrorKind};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, Precision};
+use crate::tensor::Signature;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy)]
 pub enum Artifact<'a> {
     /// An engine this backend compiled, already verified against its digest.
-    Engine(&'a Path),
+    Engine(EngineArtifact<'a>),
     /// A model as exported.
     Onnx(&'a Path),
     /// A model in memory; external weights are looked up in `folder`.
@@ -21,11 +23,57 @@ pub enum Artifact<'a> {
     },
 }
 
+/// An engine file, and what was known when it was compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineArtifact<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// The model's inputs and outputs: a plan of TensorRT has their names and types, and no names of axes.
+    pub signature: &'a Signature,
+    /// Whether code inside the engine may run in this process, as that of version-compatible plans has to.
+    pub host_code: bool,
+}
+
+/// An artifact that stays at hand, so that a graph can be loaded later.
+#[derive(Debug, Clone)]
+pub enum StoredArtifact {
+    /// See [`EngineArtifact`].
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// The model's inputs and outputs.
+        signature: Signature,
+        /// Whether code inside the engine may run in this process.
+        host_code: bool,
+    },
+    /// A model as exported.
+    Onnx(PathBuf),
+}
+
+impl StoredArtifact {
+    /// The artifact, to load.
+    pub fn get(&self) -> Artifact<'_> {
+        match self {
+            Self::Engine {
+                path,
+                signature,
+                host_code,
+            } => Artifact::Engine(EngineArtifact {
+                path,
+                signature,
+                host_code: *host_code,
+            }),
+            Self::Onnx(path) => Artifact::Onnx(path),
+        }
+    }
+}
+
 impl<'a> Artifact<'a> {
     /// Where it is, for messages: its file, or the folder of its weights.
     pub fn path(self) -> &'a Path {
         match self {
-            Self::Engine(path) | Self::Onnx(path) => path,
+            Self::Engine(engine) => engine.path,
+            Self::Onnx(path) => path,
             Self::Memory { folder, .. } => folder,
         }
     }
@@ -136,6 +184,9 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
+    /// The device gave no stream or no memory for a lane.
+    #[error("the device gives a lane nothing to work with")]
+    Device(#[from] CudaError),
     /// The file could not be read.
     #[error("cannot read {}", path.display())]
     File {
@@ -154,9 +205,12 @@ impl Hint for LoadError {
             Self::Unsupported { .. } | Self::Refused { .. } => {
                 Some("cvtrt build makes the engine anew".into())
             }
-            Self::OutOfMemory { .. } => {
-                Some("lower the profile's lanes or its largest shapes".into())
-            }
+            Self::OutOfMemory { .. }
+            | Self::Device(CudaError {
+                kind: CudaErrorKind::OutOfMemory,
+                ..
+            }) => Some("lower the profile's lanes or its largest shapes".into()),
+            Self::Device(_) => Some("cvtrt diagnose".into()),
             Self::Signature { .. } => Some("export the model again with `cvtrt export`".into()),
             Self::File { .. } => None,
         }
@@ -169,7 +223,7 @@ impl Hint for LoadError {
             | Self::Refused { .. }
             | Self::Signature { .. }
             | Self::File { .. } => Class::Input,
-            Self::OutOfMemory { .. } => Class::Failed,
+            Self::OutOfMemory { .. } | Self::Device(_) => Class::Failed,
         }
     }
 }

@@ -5,9 +5,13 @@
 //! per [`Lane`].
 
 mod bindings;
+mod bring;
 mod compile;
 #[cfg(feature = "testkit")]
 mod fake;
+mod fallback;
+#[cfg(all(test, feature = "testkit"))]
+mod fallback_tests;
 #[cfg(feature = "testkit")]
 mod faulty;
 mod lane;
@@ -21,21 +25,27 @@ mod tensorrt;
 
 pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
+pub use bring::open_at;
 pub use compile::{
     CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Rewriting, Step,
 };
 #[cfg(feature = "testkit")]
 pub use fake::{Compute, Fake};
+pub use fallback::{Fall, Falls};
 #[cfg(feature = "testkit")]
 pub use faulty::{Fault, Faulty, When};
 pub use lane::{CopyCount, CopyCounter, Lane};
-pub use load::{Artifact, Capabilities, Footprint, LoadError, LoadOptions, Unavailable};
+pub use load::{
+    Artifact, Capabilities, EngineArtifact, Footprint, LoadError, LoadOptions, StoredArtifact,
+    Unavailable,
+};
 pub use once::run_once;
 pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
 pub use select::{Artifacts, LinkError, NoBackend, PassedOver, Selected, select};
 pub use tensorrt::TensorRt;
 
+use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};
 use crate::tensor::{Placement, Signature};
 use std::fmt;
@@ -84,8 +94,16 @@ pub trait CompiledGraph: fmt::Debug + Send + Sync {
     /// Names, types and dimensions of inputs and outputs.
     fn signature(&self) -> &Signature;
 
+    /// The device that inputs and outputs are expected on; `None` for the host.
+    fn gpu(&self) -> Option<&Gpu> {
+        None
+    }
+
     /// Where inputs and outputs are expected.
-    fn placement(&self) -> Placement;
+    fn placement(&self) -> Placement {
+        self.gpu()
+            .map_or(Placement::Host, |gpu| Placement::Device(gpu.ordinal()))
+    }
 
     /// Memory the loaded graph holds.
     fn footprint(&self) -> Footprint;
@@ -110,4 +128,17 @@ pub trait Session: fmt::Debug + Send {
     /// # Errors
     /// [`RunError`]; [`RunError::recovery`] says who must act.
     fn run(&mut self, io: &mut Bindings<'_>) -> Result<(), RunError>;
+
+    /// The backend that runs the graph now; `None` where that is the one that was loaded, as without a chain.
+    fn runs_on(&self) -> Option<BackendId> {
+        None
+    }
+
+    /// Has another backend run the graph from now on, because what this one gives cannot be used.
+    ///
+    /// False where there is none to go on with; the session then stays as it is.
+    fn give_up(&mut self, reason: &str) -> bool {
+        let _ = reason;
+        false
+    }
 }

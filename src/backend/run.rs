@@ -1,6 +1,7 @@
 //! Failures of a run and who must act on them.
 
 use super::BindingsError;
+use crate::cuda::{CudaError, CudaErrorKind};
 use crate::hint::{Class, Hint};
 use crate::ids::BackendId;
 use std::borrow::Cow;
@@ -17,6 +18,18 @@ pub enum Recovery {
     Link,
     /// The device context is lost; the process must end.
     Process,
+}
+
+impl Recovery {
+    /// Its name in documents and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Call => "call",
+            Self::Link => "link",
+            Self::Process => "process",
+        }
+    }
 }
 
 /// Why a run failed.
@@ -52,6 +65,9 @@ pub enum RunError {
         /// The backend.
         backend: BackendId,
     },
+    /// A call of the driver failed.
+    #[error(transparent)]
+    Cuda(CudaError),
     /// The device is gone.
     #[error("the device was lost: {reason}")]
     DeviceLost {
@@ -66,15 +82,27 @@ impl From<BindingsError> for RunError {
     }
 }
 
+impl From<CudaError> for RunError {
+    fn from(error: CudaError) -> Self {
+        match error.kind {
+            CudaErrorKind::DeviceLost => Self::DeviceLost {
+                reason: error.to_string(),
+            },
+            _ => Self::Cuda(error),
+        }
+    }
+}
+
 impl RunError {
     /// Who must act.
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Bindings(_) => Recovery::Caller,
             Self::OutsideProfiles { .. } => Recovery::Call,
-            Self::Failed { .. } | Self::NoOutput { .. } | Self::OutOfMemory { .. } => {
-                Recovery::Link
-            }
+            Self::Failed { .. }
+            | Self::NoOutput { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Cuda(_) => Recovery::Link,
             Self::DeviceLost { .. } => Recovery::Process,
         }
     }
@@ -86,7 +114,11 @@ impl Hint for RunError {
             Self::OutsideProfiles { .. } => {
                 Some("choose sizes within the profile's, or build with another profile".into())
             }
-            Self::OutOfMemory { .. } => Some("choose smaller sizes".into()),
+            Self::OutOfMemory { .. }
+            | Self::Cuda(CudaError {
+                kind: CudaErrorKind::OutOfMemory,
+                ..
+            }) => Some("choose smaller sizes".into()),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Walks a chain to the first backend that loads.
 
-use super::{Artifact, Backends, CompiledGraph, LoadError, LoadOptions};
+use super::fallback::{Ladder, Rung};
+use super::{Backends, CompiledGraph, Falls, LoadError, LoadOptions, StoredArtifact};
 use crate::hint::{Class, Hint};
 use crate::ids::BackendId;
 use crate::profile::{Chain, Fallback};
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What each backend has to load for one graph; a backend without an entry has nothing.
-pub type Artifacts<'a> = BTreeMap<BackendId, Artifact<'a>>;
+pub type Artifacts = BTreeMap<BackendId, StoredArtifact>;
 
 /// The link that loaded, and the better ones that did not.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Selected {
     pub compiled: Arc<dyn CompiledGraph>,
     /// Links before it, in the chain's order.
     pub passed_over: Vec<PassedOver>,
+    /// What becomes of the links behind it; stays empty where the chain ends with it.
+    pub falls: Falls,
 }
 
 /// A link that was not taken.
@@ -55,14 +58,15 @@ pub struct NoBackend {
 
 /// Loads a graph on the first link that can, and keeps why the ones before it could not.
 ///
-/// With [`Fallback::Never`] only the first link is tried.
+/// With [`Fallback::Never`] only the first link is tried. With [`Fallback::AtRun`] the links behind it stay at hand: the
+/// loaded graph goes on with them where a run fails.
 ///
 /// # Errors
 /// [`NoBackend`] with the reason of every link tried.
 pub fn select(
     chain: &Chain,
     backends: &Backends,
-    artifacts: &Artifacts<'_>,
+    artifacts: &Artifacts,
     options: &LoadOptions,
 ) -> Result<Selected, NoBackend> {
     let allowed = match chain.fallback {
@@ -70,13 +74,22 @@ pub fn select(
         Fallback::AtLoad | Fallback::AtRun => chain.links.len(),
     };
     let mut passed_over = Vec::new();
-    for &backend in chain.links.iter().take(allowed) {
-        match load_link(backend, backends, artifacts, options) {
+    for (at, &backend) in chain.links.iter().take(allowed).enumerate() {
+        match load_link(backend, backends, artifacts.get(&backend), options) {
             Ok(compiled) => {
+                let falls = Falls::default();
+                let compiled = match chain.fallback {
+                    Fallback::Never | Fallback::AtLoad => compiled,
+                    Fallback::AtRun => {
+                        let behind = rungs(&chain.links[at + 1..], backends, artifacts, options);
+                        with_rungs(backend, compiled, behind, &falls)
+                    }
+                };
                 return Ok(Selected {
                     backend,
                     compiled,
                     passed_over,
+                    falls,
                 });
             }
             Err(reason) => {
@@ -88,17 +101,45 @@ pub fn select(
     Err(NoBackend { passed_over })
 }
 
+/// The links that have something to load.
+fn rungs(
+    links: &[BackendId],
+    backends: &Backends,
+    artifacts: &Artifacts,
+    options: &LoadOptions,
+) -> Vec<Rung> {
+    let links = links.iter().filter_map(|link| {
+        let artifact = artifacts.get(link)?.clone();
+        let (link, backends, options) = (*link, backends.clone(), options.clone());
+        let load = move || load_link(link, &backends, Some(&artifact), &options);
+        Some(Rung::new(link, Box::new(load)))
+    });
+    links.collect()
+}
+
+fn with_rungs(
+    backend: BackendId,
+    compiled: Arc<dyn CompiledGraph>,
+    behind: Vec<Rung>,
+    falls: &Falls,
+) -> Arc<dyn CompiledGraph> {
+    if behind.is_empty() {
+        return compiled;
+    }
+    Arc::new(Ladder::new(backend, compiled, behind, falls.clone()))
+}
+
 fn load_link(
     id: BackendId,
     backends: &Backends,
-    artifacts: &Artifacts<'_>,
+    artifact: Option<&StoredArtifact>,
     options: &LoadOptions,
 ) -> Result<Arc<dyn CompiledGraph>, LinkError> {
     let backend = backends.get(id).map_err(LoadError::from)?;
     // The library first: an engine that could not run here is no loss.
     backend.probe().map_err(LoadError::from)?;
-    let artifact = artifacts.get(&id).ok_or(LinkError::NoArtifact)?;
-    Ok(backend.load(*artifact, options)?)
+    let artifact = artifact.ok_or(LinkError::NoArtifact)?;
+    Ok(backend.load(artifact.get(), options)?)
 }
 
 impl Hint for PassedOver {
@@ -135,10 +176,14 @@ mod tests {
     use super::*;
     use crate::backend::{Fake, Fault, Faulty, When};
     use crate::tensor::Signature;
-    use std::path::Path;
+    use std::path::PathBuf;
 
-    fn engine() -> Artifact<'static> {
-        Artifact::Engine(Path::new("fake.engine"))
+    fn engine() -> StoredArtifact {
+        StoredArtifact::Engine {
+            path: PathBuf::from("fake.engine"),
+            signature: Signature::default(),
+            host_code: false,
+        }
     }
 
     fn fake(id: BackendId) -> Arc<Fake> {

@@ -5,7 +5,7 @@ use crate::backend::{
 };
 use crate::ids::BackendId;
 use crate::onnx::{EvaluateError, Evaluator};
-use crate::tensor::{Placement, Tensor};
+use crate::tensor::Tensor;
 use std::path::Path;
 use std::thread;
 
@@ -44,7 +44,7 @@ impl Evaluator for OnBackend<'_> {
             folder: folder.unwrap_or(Path::new(".")),
         };
         let loaded = self.0.load(artifact, &options)?;
-        let mut session = loaded.open(&Lane::new(0, Placement::Host))?;
+        let mut session = loaded.open(&Lane::on_host(0))?;
         inputs
             .iter()
             .map(|input| outputs_of(&mut *session, input))

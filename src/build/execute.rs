@@ -316,6 +316,7 @@ impl Executor<'_> {
             shapes: planned.shapes.clone(),
             vocabulary: Vocabulary::of(self.request.bundle),
             device: self.request.device,
+            host_code: planned.inputs.options.version_compatible,
             engine: engine.to_owned(),
         });
         match self.run(&job, self.deadlines.verify)? {

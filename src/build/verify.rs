@@ -4,8 +4,8 @@ use super::inputs::{output_slots, output_tensors, random_inputs};
 use super::job::VerifyJob;
 use super::worker::JobError;
 use crate::backend::{
-    Artifact, Backends, Bindings, CompiledGraph, Lane, LoadOptions, OutputSlot, Progress, Session,
-    Step,
+    Artifact, Backends, Bindings, CompiledGraph, EngineArtifact, Lane, LoadOptions, OutputSlot,
+    Progress, Session, Step, open_at,
 };
 use crate::cache::{CheckedRun, Verification};
 use crate::compare::{self, Metrics, OutOfTolerance, Tolerance};
@@ -66,11 +66,12 @@ pub(super) fn verify(
         }
     };
     let engine = backends.get(job.backend)?;
-    let engine = engine.load(Artifact::Engine(&job.engine), &options)?;
-    if engine.placement() != Placement::Host {
-        let reason = "its tensors are in device memory, which the reference cannot fill".to_owned();
-        return Ok(Verification::Incomparable { reason });
-    }
+    let artifact = EngineArtifact {
+        path: &job.engine,
+        signature: reference.signature(),
+        host_code: job.host_code,
+    };
+    let engine = engine.load(Artifact::Engine(artifact), &options)?;
     let mut pair = Pair::open(job, reference, engine)?;
     let runs = runs_of(&job.shapes);
     let mut checked = Vec::new();
@@ -112,11 +113,11 @@ impl<'a> Pair<'a> {
                 want,
             })?;
         }
-        let lane = Lane::new(0, Placement::Host);
+        let lane = Lane::on_host(0);
         Ok(Self {
             job,
             reference: reference.open(&lane)?,
-            engine: engine.open(&lane)?,
+            engine: open_at(Placement::Host, &engine, &lane)?,
         })
     }
 
@@ -335,6 +336,7 @@ mod tests {
                 steps: 1,
             },
             device: 0,
+            host_code: false,
             engine: PathBuf::from("never-read.plan"),
         };
         let error = verify(&backends, &job, &Unheard).expect_err("there is nothing to compare");

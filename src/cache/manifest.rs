@@ -70,11 +70,6 @@ pub enum Verification {
         /// Why.
         reason: String,
     },
-    /// It loads, and what it gives cannot be compared.
-    Incomparable {
-        /// Why.
-        reason: String,
-    },
     /// It ran, and is not fit to serve; its entry is in quarantine.
     Failed {
         /// What is wrong with it.
@@ -189,10 +184,7 @@ impl Verification {
     pub fn max_abs_error(&self) -> Option<f64> {
         match self {
             Self::Passed { runs } => runs.iter().map(|run| run.max_abs_error).reduce(f64::max),
-            Self::NotRunHere { .. }
-            | Self::Incomparable { .. }
-            | Self::Failed { .. }
-            | Self::Skipped => None,
+            Self::NotRunHere { .. } | Self::Failed { .. } | Self::Skipped => None,
         }
     }
 }

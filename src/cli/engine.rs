@@ -183,7 +183,6 @@ fn verification(verification: &Verification) -> String {
             None => "passed".to_owned(),
         },
         Verification::NotRunHere { reason } => format!("not run here: {reason}"),
-        Verification::Incomparable { reason } => format!("incomparable: {reason}"),
         Verification::Failed { reason } => format!("failed: {reason}"),
         Verification::Skipped => "not asked for".to_owned(),
     }

@@ -160,7 +160,6 @@ fn verified(verification: &Verification) -> String {
             None => "passed".to_owned(),
         },
         Verification::NotRunHere { .. } => "not run here".to_owned(),
-        Verification::Incomparable { .. } => "incomparable".to_owned(),
         Verification::Failed { .. } => "failed".to_owned(),
         Verification::Skipped => "not asked for".to_owned(),
     }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::failure::Failure;
 use super::model::{self, LoadFlags, MachineFlags};
-use crate::backend::{Artifact, Lane, Session};
+use crate::backend::{Artifact, Lane, Session, open_at};
 use crate::build::{Vocabulary, axis_limits};
 use crate::bundle::Bundle;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -113,7 +113,7 @@ impl GraphSource {
         target: Option<Target>,
         context: &Context,
     ) -> Result<Opened, Failure> {
-        let lane = Lane::new(0, Placement::Host);
+        let lane = Lane::on_host(0);
         let tier = target.map(|target| target.0);
         let (tier, file, compiled) = match &self.place {
             Place::Bundle(bundle, graph) => {
@@ -151,7 +151,7 @@ impl GraphSource {
         Ok(Opened {
             tier,
             file,
-            session: compiled.open(&lane)?,
+            session: open_at(Placement::Host, &compiled, &lane)?,
         })
     }
 

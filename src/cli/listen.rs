@@ -3,14 +3,12 @@
 use super::context::Context;
 use super::failure::Failure;
 use super::model::{self, LoadFlags};
-use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::Served;
 use crate::frontend::audio::{AudioError, Clip, DecodeLimits, check_prompt, check_source};
 use crate::ids::GraphId;
 use crate::pipeline::PromptStage;
 use crate::reading::Listener;
-use crate::tensor::Placement;
 use std::path::Path;
 
 /// A bundle's prompt encoders, loaded for as long as recordings are heard.
@@ -28,7 +26,7 @@ impl Ear {
     ) -> Result<Self, Failure> {
         let flags = flags.without_tier();
         let deployment = model::deployment(bundle, &PromptStage::GRAPHS, &flags, context)?;
-        let lane = Lane::new(0, Placement::Host);
+        let lane = deployment.lane(0)?;
         Ok(Self {
             listener: Listener::open(bundle, &deployment.graphs, &lane)?,
             served: deployment.served,

@@ -9,7 +9,6 @@ use crate::deploy::Served;
 use crate::ids::{BackendId, Precision, Tier};
 use crate::parity::{self, Gate, GoldenSet, Report, Row, Subject, Verdict};
 use crate::pipeline::Graphs;
-use crate::tensor::Placement;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -56,6 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let deployment = model::deployment(&bundle, &needed, &load, context)?;
         (deployment.graphs, deployment.served)
     };
+    let lane = Lane::for_graphs(0, graphs.values().map(|graph| &graph.compiled))?;
     let precisions = served
         .iter()
         .map(|row| (row.graph, row.precision))
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         bundle: &bundle,
         graphs: &graphs,
         precisions: &precisions,
-        lane: &Lane::new(0, Placement::Host),
+        lane: &lane,
     };
     let spinner = printer::spinner(
         format!("replaying {}", args.golden.display()),

@@ -4,16 +4,15 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::values::positive;
-use crate::backend::Lane;
 use crate::bundle::Bundle;
 use crate::deploy::{Deployment, Floor};
 use crate::frontend::text::TextFrontend;
+use crate::hint::Hint;
 use crate::pipeline::PromptStage;
 use crate::profile::Profile;
 use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
 use crate::server::{Model, Server, Settings};
 use crate::setup::text_graphs;
-use crate::tensor::Placement;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -91,8 +90,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         format!("{} speaks {}", listening.url, listening.models.join(", "))
     })?;
     let server = Server::new(models, Settings::default());
-    runtime.block_on(server.serve(listener, stop));
-    Ok(Exit::Done)
+    match runtime.block_on(server.serve(listener, stop)) {
+        Ok(()) => Ok(Exit::Done),
+        Err(lost) => Err(Failure::new(Exit::Failed, anyhow::anyhow!("{lost}"))
+            .with_hint(lost.hint().unwrap_or_default())),
+    }
 }
 
 fn listen(args: &Args) -> Result<TcpListener, Failure> {
@@ -191,7 +193,7 @@ fn opener(
     hearing: Option<Deployment>,
 ) -> OpenSpeaker {
     Box::new(move || -> Result<Box<dyn Speaker>, SpeakerError> {
-        let lane = Lane::new(lane, Placement::Host);
+        let lane = speaking.lane(lane)?;
         let speaker = LaneSpeaker::open(&bundle, &speaking, hearing.as_ref(), lane)?;
         Ok(Box::new(speaker))
     })

@@ -9,7 +9,6 @@ use super::listen::{self, Ear};
 use super::model;
 use super::printer;
 use super::values::positive;
-use crate::backend::Lane;
 use crate::frontend::text::{TextFrontend, text_from_bytes};
 use crate::ids::Mode;
 use crate::pipeline::{
@@ -17,7 +16,6 @@ use crate::pipeline::{
 };
 use crate::reading::{Reader, Wish, WishedVoice};
 use crate::setup::text_graphs;
-use crate::tensor::Placement;
 use output::{check_output, is_stdout, write_audio};
 use report::{Report, Said, Times, text_of};
 use std::fs::File;
@@ -128,7 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut served = ear.map_or_else(Vec::new, Ear::into_served);
 
     let deployment = model::deployment(&bundle, &model::SPEAKING, &args.load, context)?;
-    let lane = Lane::new(0, Placement::Host);
+    let lane = deployment.lane(0)?;
     let mut synthesizer = Synthesizer::open(&bundle, &deployment.graphs, &lane)?;
     let load = start.elapsed().saturating_sub(front_end);
 

@@ -4,10 +4,8 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
-use crate::backend::Lane;
 use crate::deploy::WarmRun;
 use crate::ids::GraphId;
-use crate::tensor::Placement;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -43,7 +41,7 @@ fn here(args: &Args, context: &Context) -> Result<Report, Failure> {
     let deployment = model::deployment(&bundle, &graphs, &args.load, context)?;
     let name = bundle.manifest().name.clone();
     let spinner = printer::spinner(format!("warming up {name}"), context.quiet());
-    let lane = Lane::new(0, Placement::Host);
+    let lane = deployment.lane(0)?;
     let runs = deployment.warmup.run(&lane, |run| {
         spinner.set_message(format!("{} {}", run.graph, run.shapes));
     });

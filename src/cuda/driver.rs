@@ -18,6 +18,9 @@ pub(super) unsafe trait Driver: fmt::Debug + Send + Sync {
     /// The device's ordinal.
     fn ordinal(&self) -> u32;
 
+    /// Makes the device the calling thread's, for libraries that take whichever it is.
+    fn make_current(&self) -> Result<(), CudaError>;
+
     /// Free and total device memory, in bytes.
     fn memory(&self) -> Result<Memory, CudaError>;
 

@@ -61,6 +61,14 @@ impl Gpu {
         self.driver.ordinal()
     }
 
+    /// Makes the device the calling thread's, for libraries that take whichever it is.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn make_current(&self) -> Result<(), CudaError> {
+        self.driver.make_current()
+    }
+
     /// Free and total device memory.
     ///
     /// # Errors
@@ -171,6 +179,34 @@ impl Stream {
         let to = unsafe { slice::from_raw_parts_mut(to.memory, len) };
         // SAFETY: as above.
         unsafe { self.gpu.driver.download(self.raw, to, from.address) }
+    }
+
+    /// Copies device memory to the host, behind the work enqueued so far, and waits for it.
+    ///
+    /// # Errors
+    /// [`CudaError`] of this or of earlier work.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn read(&self, from: DeviceBytes<'_>, to: &mut [u8]) -> Result<(), CudaError> {
+        assert_eq!(from.len(), to.len(), "a copy has one length");
+        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
+        unsafe { self.gpu.driver.download(self.raw, to, from.address()) }?;
+        self.synchronize()
+    }
+
+    /// Copies host memory to the device, behind the work enqueued so far, and waits for it.
+    ///
+    /// # Errors
+    /// [`CudaError`] of this or of earlier work.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn write(&self, to: &mut DeviceBytesMut<'_>, from: &[u8]) -> Result<(), CudaError> {
+        assert_eq!(to.len(), from.len(), "a copy has one length");
+        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
+        unsafe { self.gpu.driver.upload(self.raw, to.address(), from) }?;
+        self.synchronize()
     }
 
     fn check(&self, streams: &[&Arc<Stream>]) {

@@ -63,6 +63,10 @@ unsafe impl Driver for Nvidia {
         self.ordinal
     }
 
+    fn make_current(&self) -> Result<(), CudaError> {
+        self.enter("choosing the device")
+    }
+
     fn memory(&self) -> Result<Memory, CudaError> {
         const OPERATION: &str = "asking for free memory";
         self.enter(OPERATION)?;

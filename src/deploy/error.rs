@@ -5,6 +5,7 @@ use crate::build::{BuildError, WeightsError};
 use crate::bundle::BundleError;
 use crate::hint::{Class, Hint};
 use crate::ids::{GraphId, Tier};
+use crate::tensor::NoPort;
 use std::borrow::Cow;
 
 /// Why graphs were not loaded.
@@ -28,6 +29,17 @@ pub enum DeployError {
     /// A model takes weights that its bundle does not list.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// An engine's manifest does not tell what the engine takes and gives.
+    #[error("the manifest of {entry} does not describe `{graph}`")]
+    EngineSignature {
+        /// The graph.
+        graph: GraphId,
+        /// The engine.
+        entry: String,
+        /// What is wrong.
+        #[source]
+        source: NoPort,
+    },
     /// No link of a graph's chain loads it.
     #[error("`{graph}` cannot be served")]
     Graph {
@@ -56,6 +68,9 @@ impl Hint for DeployError {
                 .into(),
             ),
             Self::Weights(error) => error.hint(),
+            Self::EngineSignature { graph, .. } => {
+                Some(format!("cvtrt build --graphs {graph} --force").into())
+            }
             Self::Graph { source, .. } => source.hint(),
         }
     }
@@ -66,6 +81,7 @@ impl Hint for DeployError {
             Self::Plan(error) => error.class(),
             Self::NoEngine { .. } => Class::Unavailable,
             Self::Weights(error) => error.class(),
+            Self::EngineSignature { .. } => Class::Input,
             Self::Graph { source, .. } => source.class(),
         }
     }

@@ -1,11 +1,12 @@
 //! The least a model may be served at.
 
 use super::Served;
+use crate::backend::Fall;
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, Precision, Tier};
 use crate::profile::Profile;
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 /// A backend, and perhaps a precision, below which a server is not ready: `ort-cuda`, `trt-fp16`.
@@ -62,10 +63,11 @@ impl Floor {
 
     /// FP32 where the profile wants it is no lack.
     fn admits(self, one: &Served) -> bool {
-        let (found, least) = (rank(one.backend), rank(self.backend));
+        let now = one.now();
+        let (found, least) = (rank(now.backend), rank(self.backend));
         let narrow = match self.precision {
             None | Some(Precision::Fp32) => true,
-            Some(_) => one.precision != Precision::Fp32 || one.wanted == Precision::Fp32,
+            Some(_) => now.precision != Precision::Fp32 || one.wanted == Precision::Fp32,
         };
         found > least || (found == least && narrow)
     }
@@ -83,15 +85,19 @@ fn rank(backend: BackendId) -> u8 {
 fn reason(one: &Served) -> String {
     let Served {
         graph,
-        backend,
-        precision,
         passed_over,
+        falls,
         ..
     } = one;
+    let Tier { backend, precision } = one.now();
     let mut text = format!("`{graph}` is served by {backend} in {precision}");
     for better in passed_over {
         text.push_str(", ");
         text.push_str(better);
+    }
+    for fall in falls.list() {
+        let Fall { from, reason, .. } = fall;
+        write!(text, ", {from}: {reason}").expect("a string takes all");
     }
     text
 }
@@ -156,6 +162,7 @@ mod tests {
             file: "graph.onnx".into(),
             from_cache: false,
             passed_over: vec!["tensorrt: no library".to_owned()],
+            falls: crate::backend::Falls::default(),
             notes: vec![],
         }
     }

@@ -12,13 +12,16 @@ pub use error::DeployError;
 pub use floor::{BelowFloor, Floor, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
-use crate::backend::{Artifact, Artifacts, Backends, LoadOptions, select};
+use crate::backend::{
+    Artifacts, Backends, Falls, Lane, LoadError, LoadOptions, StoredArtifact, select,
+};
 use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
-use crate::cache::EngineStore;
+use crate::cache::{EngineStore, Entry, SignatureText};
 use crate::ids::{BackendId, GraphId, Precision, Tier};
 use crate::pipeline::{Graphs, LoadedGraph};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, ShapeSet};
+use crate::tensor::Signature;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
@@ -70,8 +73,20 @@ pub struct Served {
     pub from_cache: bool,
     /// Better links of the chain, and why they were not taken.
     pub passed_over: Vec<String>,
+    /// Links that failed since, and what took over.
+    pub falls: Falls,
     /// What is not as the profile says.
     pub notes: Vec<String>,
+}
+
+impl Deployment {
+    /// A lane for the graphs: on their device, where any of them works on one.
+    ///
+    /// # Errors
+    /// [`LoadError::Device`].
+    pub fn lane(&self, index: u16) -> Result<Lane, LoadError> {
+        Lane::for_graphs(index, self.graphs.values().map(|graph| &graph.compiled))
+    }
 }
 
 impl Served {
@@ -80,15 +95,29 @@ impl Served {
         !matches!(self.graph, GraphId::SpeechTokenizer | GraphId::Campplus)
     }
 
+    /// What runs it now, and in which precision: what took over from a link that failed runs the model as it was exported.
+    pub fn now(&self) -> Tier {
+        let backend = self.falls.lands_on(self.backend);
+        let precision = if backend == self.backend {
+            self.precision
+        } else {
+            Precision::Fp32
+        };
+        Tier { backend, precision }
+    }
+
     /// Whether it is served at a tier; FP32 is any tier's where it is wanted.
     pub fn is_at(&self, tier: Tier) -> bool {
-        let kept = self.precision == Precision::Fp32 && self.wanted == Precision::Fp32;
-        self.backend == tier.backend && (self.precision == tier.precision || kept)
+        let now = self.now();
+        let kept = now.precision == Precision::Fp32 && self.wanted == Precision::Fp32;
+        now.backend == tier.backend && (now.precision == tier.precision || kept)
     }
 
     /// Whether it is served as it was wanted.
     pub fn is_fallback(&self) -> bool {
-        !self.passed_over.is_empty() || self.precision != self.wanted
+        !self.passed_over.is_empty()
+            || self.precision != self.wanted
+            || !self.falls.list().is_empty()
     }
 }
 
@@ -166,22 +195,21 @@ fn load(
     build::check_weights(graph, file)?;
     let model = file.path.clone();
     let engine = match &planned.state {
-        PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => {
-            Some(found.engine_path())
-        }
+        PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => Some(found),
         PlanState::Build { .. } => None,
     };
     check_forced(request, &planned, engine.is_some())?;
     let chain = remaining(request, &planned);
-    let mut artifacts: Artifacts<'_> = chain
+    let mut artifacts: Artifacts = chain
         .links
         .iter()
         .filter(|link| matches!(link, BackendId::OrtCuda | BackendId::OrtCpu))
-        .map(|link| (*link, Artifact::Onnx(&model)))
+        .map(|link| (*link, StoredArtifact::Onnx(model.clone())))
         .collect();
-    if let Some(engine) = &engine {
-        artifacts.insert(planned.backend, Artifact::Engine(engine));
+    if let Some(engine) = engine {
+        artifacts.insert(planned.backend, stored(graph, engine)?);
     }
+    let engine = engine.map(|engine| engine.engine_path());
     let selected = select(&chain, request.backends, &artifacts, request.options)
         .map_err(|source| DeployError::Graph { graph, source })?;
     let from_cache = engine.is_some() && selected.backend == planned.backend;
@@ -204,6 +232,7 @@ fn load(
         file: engine.filter(|_| from_cache).unwrap_or(model),
         from_cache,
         passed_over,
+        falls: selected.falls,
         notes: planned.notes,
     };
     Ok((
@@ -213,6 +242,22 @@ fn load(
         },
         served,
     ))
+}
+
+fn stored(graph: GraphId, engine: &Entry) -> Result<StoredArtifact, DeployError> {
+    let manifest = engine.manifest();
+    let SignatureText { inputs, outputs } = &manifest.signature;
+    let signature =
+        Signature::from_text(inputs, outputs).map_err(|source| DeployError::EngineSignature {
+            graph,
+            entry: engine.id().to_owned(),
+            source,
+        })?;
+    Ok(StoredArtifact::Engine {
+        path: engine.engine_path(),
+        signature,
+        host_code: manifest.inputs.options.version_compatible,
+    })
 }
 
 /// A forced precision needs an engine: a model that was not compiled runs in FP32.

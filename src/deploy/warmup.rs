@@ -1,14 +1,13 @@
 //! Running every graph before the first request does.
 
-use crate::backend::{Bindings, Lane, LoadError, RunError, Session};
+use crate::backend::{Bindings, Lane, LoadError, RunError, Session, open_at};
 use crate::build::{Vocabulary, output_slots, output_tensors, random_inputs};
 use crate::hint::Hint;
 use crate::ids::{BackendId, GraphId};
 use crate::pipeline::LoadedGraph;
 use crate::profile::ShapeSet;
-use crate::tensor::{AxisSizes, SignatureError, Tensor};
+use crate::tensor::{AxisSizes, Placement, SignatureError, Tensor};
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Runs every graph at the opt shapes of its profile, on random inputs.
@@ -97,8 +96,7 @@ impl Warmup {
         let mut runs = Vec::new();
         for (graph, loaded, sets) in &self.graphs {
             let graph = *graph;
-            let mut session = Arc::clone(&loaded.compiled)
-                .open(lane)
+            let mut session = open_at(Placement::Host, &loaded.compiled, lane)
                 .map_err(|source| WarmupError::Open { graph, source })?;
             for set in sets {
                 let (first, steady) = self.timed(graph, session.as_mut(), set)?;

@@ -2,11 +2,11 @@
 
 use super::graph::ContractError;
 use super::sampling::NotFinite;
-use crate::backend::{LoadError, RunError};
+use crate::backend::{LoadError, Recovery, RunError};
 use crate::bundle::{BundleError, TableError};
 use crate::hint::{Class, Hint};
 use crate::ids::{Family, GraphId, Mode};
-use crate::tensor::{Placement, ViewError};
+use crate::tensor::ViewError;
 use std::borrow::Cow;
 
 /// Why the stages of a bundle were not opened.
@@ -36,14 +36,6 @@ pub enum OpenError {
         /// Why.
         #[source]
         source: LoadError,
-    },
-    /// The graph's tensors are in memory the stages do not reach.
-    #[error("`{graph}` takes its tensors on {placement:?}; the stages keep theirs on the host")]
-    Placement {
-        /// The graph.
-        graph: GraphId,
-        /// Where it takes tensors.
-        placement: Placement,
     },
     /// A part of the bundle cannot be read.
     #[error(transparent)]
@@ -183,6 +175,24 @@ pub enum SpeechError {
 /// Slowest and fastest speed; beyond, linear interpolation of the mel no longer sounds like speech.
 pub(crate) const SPEEDS: (f64, f64) = (0.25, 4.0);
 
+impl SpeechError {
+    /// Who must act, where a graph failed to run.
+    pub fn recovery(&self) -> Option<Recovery> {
+        match self {
+            Self::Run { source, .. } => Some(source.recovery()),
+            _ => None,
+        }
+    }
+
+    /// The graph whose values cannot be used, where that is what failed.
+    pub(super) fn of_values(&self) -> Option<GraphId> {
+        match self {
+            Self::Logits { graph, .. } | Self::NotFinite { graph } => Some(*graph),
+            _ => None,
+        }
+    }
+}
+
 impl Hint for OpenError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
@@ -192,7 +202,6 @@ impl Hint for OpenError {
             | Self::MissingTable(_)
             | Self::FramesPerToken(_) => Some("export the model again with `cvtrt export`".into()),
             Self::Load { source, .. } => source.hint(),
-            Self::Placement { .. } => Some("choose --backend ort-cpu".into()),
             Self::Bundle(source) => source.hint(),
             Self::Family(_) => None,
         }
@@ -201,7 +210,6 @@ impl Hint for OpenError {
     fn class(&self) -> Class {
         match self {
             Self::Load { source, .. } => source.class(),
-            Self::Placement { .. } => Class::Unavailable,
             Self::MissingGraph(_) => Class::Failed,
             _ => Class::Input,
         }

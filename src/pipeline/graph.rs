@@ -1,8 +1,8 @@
 //! One graph as a stage drives it: tensors in the stage's own order, time counted.
 
 use super::error::{OpenError, SpeechError};
-use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Recycled, Session};
-use crate::ids::GraphId;
+use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Recycled, Session, open_at};
+use crate::ids::{BackendId, GraphId};
 use crate::tensor::{DType, Dim, Placement, Port, Signature, TensorView, TensorViewMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,28 +120,37 @@ impl StageGraph {
         outcome.map_err(|source| SpeechError::Run { graph, source })
     }
 
+    /// The backend that runs the graph, where it is no longer the one that was loaded.
+    pub(crate) fn runs_on(&self) -> Option<BackendId> {
+        self.session.runs_on()
+    }
+
+    /// Has the next backend of its chain run the graph; false where there is none.
+    pub(crate) fn give_up(&mut self, reason: &str) -> bool {
+        self.session.give_up(reason)
+    }
+
+    /// The graph's name.
+    pub(crate) fn id(&self) -> GraphId {
+        self.graph
+    }
+
     /// Takes the time counted since it was last taken.
     pub(crate) fn take_time(&mut self) -> RunTime {
         std::mem::take(&mut self.time)
     }
 }
 
-/// Opens a session of a graph that takes its tensors on the host.
+/// Opens a session that takes its tensors on the host.
 ///
 /// # Errors
-/// [`OpenError::Placement`] when the graph lives elsewhere, [`OpenError::Load`] when it opens no session.
+/// [`OpenError::Load`].
 pub(crate) fn open_session(
     graph: GraphId,
     compiled: &Arc<dyn CompiledGraph>,
     lane: &Lane,
 ) -> Result<Box<dyn Session>, OpenError> {
-    let placement = compiled.placement();
-    if placement != Placement::Host {
-        return Err(OpenError::Placement { graph, placement });
-    }
-    Arc::clone(compiled)
-        .open(lane)
-        .map_err(|source| OpenError::Load { graph, source })
+    open_at(Placement::Host, compiled, lane).map_err(|source| OpenError::Load { graph, source })
 }
 
 /// A port of a contract; dimensions are written as in an ONNX file.

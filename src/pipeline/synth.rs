@@ -3,6 +3,7 @@
 use super::drawing::{Drawing, Lengths};
 use super::error::{OpenError, SpeechError};
 use super::flow::{FlowSolve, FlowStage};
+use super::graph::StageGraph;
 use super::hift::HiftStage;
 use super::llm::{Feed, LlmPrompt, LlmStage, SlotId};
 use super::mel::stretch;
@@ -124,10 +125,20 @@ impl Synthesizer {
 
     /// Speaks a text unless it is cancelled first; `cancelled` is asked before every piece of work, each decode step among them.
     ///
+    /// Where a graph gives what is no number, the text is spoken again with the next backend of its chain.
+    ///
     /// # Errors
     /// [`SpeechError::Stopped`] where it was, and any other [`SpeechError`]; the synthesiser can go on with the next
     /// request.
     pub fn speak_until(
+        &mut self,
+        request: &SpeechRequest,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Speech, SpeechError> {
+        self.with_other_backends(|this| this.speak_once(request, cancelled))
+    }
+
+    fn speak_once(
         &mut self,
         request: &SpeechRequest,
         cancelled: &dyn Fn() -> bool,
@@ -158,8 +169,54 @@ impl Synthesizer {
             seed,
             speed,
         } = request;
-        let mut noise = SeededNoise::new(seed ^ NOISE_STREAM);
-        self.speak_tokens(tokens.clone(), voice, *speed, &mut noise)
+        self.with_other_backends(|this| {
+            let mut noise = SeededNoise::new(seed ^ NOISE_STREAM);
+            this.speak_tokens(tokens.clone(), voice, *speed, &mut noise)
+        })
+    }
+
+    /// Does work again with the next backend of a graph that gave what is no number, as long as there is one.
+    fn with_other_backends(
+        &mut self,
+        mut work: impl FnMut(&mut Self) -> Result<Speech, SpeechError>,
+    ) -> Result<Speech, SpeechError> {
+        loop {
+            let outcome = work(self);
+            let Err(error) = &outcome else {
+                return outcome;
+            };
+            let Some(graph) = error.of_values() else {
+                return outcome;
+            };
+            let reason = error.to_string();
+            let given_up = self
+                .graphs()
+                .into_iter()
+                .any(|stage| stage.id() == graph && stage.give_up(&reason));
+            if !given_up {
+                return outcome;
+            }
+        }
+    }
+
+    fn graphs(&mut self) -> Vec<&mut StageGraph> {
+        let Self {
+            llm, flow, hift, ..
+        } = self;
+        let [a] = llm.graphs();
+        let ([b, c], [d, e]) = (flow.graphs(), hift.graphs());
+        vec![a, b, c, d, e]
+    }
+
+    /// What runs each graph now.
+    fn backends_now(&mut self) -> BTreeMap<GraphId, BackendId> {
+        let mut backends = self.backends.clone();
+        for stage in self.graphs() {
+            if let Some(now) = stage.runs_on() {
+                backends.insert(stage.id(), now);
+            }
+        }
+        backends
     }
 
     /// Makes audio of speech tokens with the prompt of a voice; the language model does not run.
@@ -227,7 +284,7 @@ impl Synthesizer {
             loops_broken: utterance.loops_broken(),
             silence_held_back: utterance.silence_held_back(),
             times: sound.times,
-            backends: self.backends.clone(),
+            backends: self.backends_now(),
         };
         speech.log();
         Ok(speech)

@@ -3,7 +3,7 @@
 use crate::backend::{
     Bindings, CompiledGraph, Footprint, Lane, LoadError, OutputSlot, RunError, Session,
 };
-use crate::tensor::{BytesMut, Placement, Signature, Tensor};
+use crate::tensor::{BytesMut, Signature, Tensor};
 use std::sync::Arc;
 
 /// A graph whose only output is replaced by recorded ones, run by run.
@@ -33,10 +33,6 @@ impl Prompter {
 impl CompiledGraph for Prompter {
     fn signature(&self) -> &Signature {
         self.inner.signature()
-    }
-
-    fn placement(&self) -> Placement {
-        self.inner.placement()
     }
 
     fn footprint(&self) -> Footprint {

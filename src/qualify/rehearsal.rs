@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::ids::GraphId;
 use crate::onnx::RewrittenOnnx;
 use crate::pipeline::{Graphs, LoadedGraph, NEEDED, SpeechRequest, Synthesizer};
-use crate::tensor::{Placement, Tensor, TensorView};
+use crate::tensor::{Tensor, TensorView};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -102,7 +102,7 @@ impl Rehearsal<'_> {
             let backend = self.reference.id();
             graphs.insert(graph, LoadedGraph { backend, compiled });
         }
-        let lane = Lane::new(0, Placement::Host);
+        let lane = Lane::on_host(0);
         let mut synthesizer = Synthesizer::open(self.bundle, &graphs, &lane)?;
         // The sessions hold what they need; the loaded graphs would only hold memory.
         drop(graphs);

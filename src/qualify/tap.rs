@@ -3,7 +3,7 @@
 use crate::backend::{
     Bindings, CompiledGraph, Footprint, Lane, LoadError, OutputSlot, RunError, Session,
 };
-use crate::tensor::{Placement, Signature, Tensor, TensorView};
+use crate::tensor::{Signature, Tensor, TensorView};
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,10 +39,6 @@ impl Tapped {
 impl CompiledGraph for Tapped {
     fn signature(&self) -> &Signature {
         &self.signature
-    }
-
-    fn placement(&self) -> Placement {
-        self.inner.placement()
     }
 
     fn footprint(&self) -> Footprint {

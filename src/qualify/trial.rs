@@ -10,7 +10,7 @@ use crate::compare::{self, Metrics};
 use crate::ids::{GraphId, Precision};
 use crate::onnx::{self, HalfType, ModelFile, OnnxError, RewrittenOnnx};
 use crate::pipeline::SpeechError;
-use crate::tensor::{Placement, Tensor};
+use crate::tensor::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Trial<'_> {
 
     fn run(&self, twin: &RewrittenOnnx, step: usize) -> Result<Outcome, QualifyError> {
         let loaded = self.rehearsal.rewritten(self.graph, twin)?;
-        let mut session = loaded.open(&Lane::new(0, Placement::Host))?;
+        let mut session = loaded.open(&Lane::on_host(0))?;
         let mut outcome = Outcome::default();
         for run in self.runs.iter().step_by(step) {
             if (self.rehearsal.cancelled)() {

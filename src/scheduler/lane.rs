@@ -5,10 +5,12 @@ use super::error::JobError;
 use super::queue::{Queue, Readiness, Work};
 use super::speaker::{Recording, Speaker, SpeakerError};
 use super::stream::{Chunk, Job};
+use crate::backend::Recovery;
 use crate::bundle::Voice;
 use crate::deploy::WarmRun;
 use crate::pipeline::SpeechError;
 use std::any::Any;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +20,7 @@ pub(super) struct Lane {
     queue: Arc<Queue>,
     open: OpenSpeaker,
     speaker: Option<Box<dyn Speaker>>,
+    lost: Option<Arc<SpeakerError>>,
 }
 
 impl Lane {
@@ -26,6 +29,7 @@ impl Lane {
             queue,
             open,
             speaker: None,
+            lost: None,
         }
     }
 
@@ -90,7 +94,7 @@ impl Lane {
         work: impl FnOnce(&mut dyn Speaker) -> Result<T, JobError>,
     ) -> Result<T, JobError> {
         let speaker = self.speaker()?;
-        catch_unwind(AssertUnwindSafe(|| work(speaker))).unwrap_or_else(|panic| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(speaker))).unwrap_or_else(|panic| {
             let message = message_of(panic.as_ref());
             tracing::error!(message, "a request panicked; its lane is opened again");
             let spoilt = self.speaker.take();
@@ -98,11 +102,34 @@ impl Lane {
                 tracing::error!("closing the lane panicked, too");
             }
             Err(JobError::Panicked { message })
-        })
+        });
+        if let Err(JobError::Speech(error)) = &outcome
+            && error.recovery() == Some(Recovery::Process)
+        {
+            self.lose(error);
+        }
+        outcome
+    }
+
+    /// Whatever the process has on the device is gone; asking for any of it only fails again.
+    fn lose(&mut self, error: &SpeechError) {
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(deeper) = source {
+            reason = format!("{reason}: {deeper}");
+            source = deeper.source();
+        }
+        tracing::error!(reason, "the device was lost");
+        let lost = Arc::new(SpeakerError::Lost { reason });
+        self.lost = Some(Arc::clone(&lost));
+        self.queue.lose(lost);
     }
 
     /// The speaker, opened and made warm where there is none.
     fn speaker(&mut self) -> Result<&mut dyn Speaker, JobError> {
+        if let Some(lost) = &self.lost {
+            return Err(JobError::Lane(Arc::clone(lost)));
+        }
         if self.speaker.is_none() {
             self.queue.set_readiness(Readiness::Opening);
             let opened = catch_unwind(AssertUnwindSafe(|| {

@@ -94,6 +94,20 @@ impl Scheduler {
         self.queue.readiness()
     }
 
+    /// Ends when the lane can do nothing more in this process, with the reason; else never.
+    pub fn lost(&self) -> impl Future<Output = Arc<SpeakerError>> + Send + 'static {
+        let mut losses = self.queue.losses();
+        async move {
+            let told = losses.wait_for(Option::is_some).await;
+            let reason = told.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                // The scheduler went in peace.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// How many requests there are.
     pub fn load(&self) -> Load {
         self.queue.load()

@@ -8,7 +8,7 @@ use crate::deploy::WarmRun;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How much is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Readiness {
     Opening,
     /// It can.
     Ready,
-    /// Its speaker could not be opened.
+    /// Its speaker could not be opened, or its device was lost.
     Down(Arc<SpeakerError>),
 }
 
@@ -56,6 +56,8 @@ pub(super) struct Queue {
     limits: Limits,
     state: Mutex<State>,
     changed: Condvar,
+    /// Why nothing can be done any more, once that is so.
+    lost: watch::Sender<Option<Arc<SpeakerError>>>,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl Queue {
             limits,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            lost: watch::Sender::new(None),
         }
     }
 
@@ -144,6 +147,17 @@ impl Queue {
 
     pub(super) fn set_readiness(&self, readiness: Readiness) {
         self.lock().readiness = readiness;
+    }
+
+    /// Nothing can be done any more, for this reason.
+    pub(super) fn lose(&self, reason: Arc<SpeakerError>) {
+        self.set_readiness(Readiness::Down(Arc::clone(&reason)));
+        self.lost.send_replace(Some(reason));
+    }
+
+    /// Hears of the loss.
+    pub(super) fn losses(&self) -> watch::Receiver<Option<Arc<SpeakerError>>> {
+        self.lost.subscribe()
     }
 
     pub(super) fn readiness(&self) -> Readiness {

@@ -1,6 +1,6 @@
 //! What a lane drives.
 
-use crate::backend::Lane;
+use crate::backend::{Lane, LoadError};
 use crate::bundle::{Bundle, Voice};
 use crate::deploy::{Deployment, WarmRun, Warmup, WarmupError};
 use crate::frontend::audio::Clip;
@@ -62,12 +62,21 @@ pub enum HearError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpeakerError {
+    /// The device gives the lane nothing to work with.
+    #[error(transparent)]
+    Lane(#[from] LoadError),
     /// The stages could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A graph does not run.
     #[error(transparent)]
     Warmup(#[from] WarmupError),
+    /// The device is gone, and with it everything that this process had there.
+    #[error("the device was lost, and this process can do nothing more on it: {reason}")]
+    Lost {
+        /// The driver's words.
+        reason: String,
+    },
     /// Opening it ended in a panic.
     #[error("opening the model failed through a bug: {message}")]
     Panicked {
@@ -149,8 +158,10 @@ fn log(run: &WarmRun) {
 impl Hint for SpeakerError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
+            Self::Lane(error) => error.hint(),
             Self::Open(error) => error.hint(),
             Self::Warmup(error) => error.hint(),
+            Self::Lost { .. } => Some("start the server again".into()),
             Self::Panicked { .. } => None,
         }
     }

@@ -1,9 +1,10 @@
 use super::fake::{scheduler, speech};
 use super::queue::Work;
 use super::*;
+use crate::backend::RunError;
 use crate::bundle::Voice;
 use crate::frontend::audio::Clip;
-use crate::ids::Mode;
+use crate::ids::{GraphId, Mode};
 use crate::pipeline::SpeechError;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -80,6 +81,31 @@ fn segments_come_in_order() {
             .iter()
             .all(|chunk| chunk.ends_segment && chunk.pcm.len() == 200)
     );
+}
+
+#[test]
+fn a_lost_device_ends_the_lane_and_is_told() {
+    let scheduler = scheduler(3, |_, _| {
+        Err(SpeechError::Run {
+            graph: GraphId::Llm,
+            source: RunError::DeviceLost {
+                reason: "fell off the bus".to_owned(),
+            },
+        })
+    });
+    let lost = scheduler.lost();
+    let stream = scheduler.submit(vec![segment(1)]).expect("admitted");
+    let error = all_of(stream).expect_err("the device is lost");
+    assert!(matches!(error, JobError::Speech(_)), "{error}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let reason = runtime.block_on(lost).to_string();
+    assert!(reason.contains("fell off the bus"), "{reason}");
+    let refused = scheduler
+        .submit(vec![segment(2)])
+        .expect_err("nothing can speak");
+    assert!(matches!(refused, Refused::Down(_)), "{refused}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What Prometheus reads.
 
 use super::model::Model;
+use crate::ids::Tier;
 use crate::pipeline::End;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Every metric of the server.
@@ -31,6 +32,7 @@ pub(super) struct Metrics {
     places: Family<OfModel, Gauge>,
     ready: Family<OfModel, Gauge>,
     graphs: Family<OfGraph, Gauge>,
+    falls: Family<OfFall, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,6 +59,16 @@ struct OfGraph {
     precision: &'static str,
     /// Whether it is not served as the profile wants.
     fallback: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFall {
+    model: String,
+    graph: &'static str,
+    from: &'static str,
+    to: &'static str,
+    /// `call` or `link`.
+    recovery: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -107,6 +119,11 @@ impl Metrics {
             places: counted(new, "requests_limit", "Both at most"),
             ready: counted(new, "ready", "Whether a model is ready"),
             graphs: counted(new, "graph_info", "What serves each graph"),
+            falls: counted(
+                new,
+                "graph_falls",
+                "Calls and lanes that the next link of a chain took over",
+            ),
             registry,
         }
     }
@@ -154,6 +171,8 @@ impl Metrics {
 
     /// Everything, in the `OpenMetrics` text format.
     pub(super) fn render(&self, models: &[Model]) -> String {
+        // What served a graph before it fell no longer does.
+        self.graphs.clear();
         for model in models {
             self.look_at(model);
         }
@@ -171,14 +190,27 @@ impl Metrics {
         let ready = model.not_ready().is_none();
         self.ready.get_or_create(&label).set(ready.into());
         for one in &model.served {
+            let graph = one.graph.as_str();
+            let Tier { backend, precision } = one.now();
             let label = OfGraph {
                 model: model.name.clone(),
-                graph: one.graph.as_str(),
-                backend: one.backend.as_str(),
-                precision: one.precision.as_str(),
+                graph,
+                backend: backend.as_str(),
+                precision: precision.as_str(),
                 fallback: one.is_fallback(),
             };
             self.graphs.get_or_create(&label).set(1);
+            for fall in one.falls.list() {
+                let label = OfFall {
+                    model: model.name.clone(),
+                    graph,
+                    from: fall.from.as_str(),
+                    to: fall.to.as_str(),
+                    recovery: fall.recovery.as_str(),
+                };
+                let counter = self.falls.get_or_create(&label);
+                counter.inner().store(fall.times, Ordering::Relaxed);
+            }
         }
     }
 

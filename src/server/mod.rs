@@ -24,6 +24,7 @@ mod tests;
 pub use connections::Patience;
 pub use model::Model;
 
+use crate::scheduler::SpeakerError;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
@@ -34,7 +35,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Models behind HTTP.
 #[derive(Debug, Clone)]
@@ -136,16 +137,43 @@ impl Server {
             .with_state(Arc::clone(state))
     }
 
-    /// Serves until `stop`; then takes no new connection, and lets the requests in hand end.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
+    /// Serves until `stop`, or until a model's device is lost; then takes no new connection, and lets the requests in hand
+    /// end.
+    ///
+    /// # Errors
+    /// Why the first model that was lost can do nothing more in this process.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Arc<SpeakerError>> {
+        let mut lost = self.losses();
+        let mut outcome = Ok(());
         let closing = async {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                Some(reason) = lost.recv() => outcome = Err(reason),
+            }
             for model in &self.state.models {
                 model.scheduler.close();
             }
         };
         let patience = self.state.settings.patience;
         connections::serve(listener, self.router(), patience, closing).await;
+        outcome
+    }
+
+    /// Hears of the first model that is lost.
+    fn losses(&self) -> mpsc::Receiver<Arc<SpeakerError>> {
+        let (tell, lost) = mpsc::channel(1);
+        for model in &self.state.models {
+            let (loss, tell) = (model.scheduler.lost(), tell.clone());
+            tokio::spawn(async move {
+                // Only the first one is waited for.
+                let _ = tell.send(loss.await).await;
+            });
+        }
+        lost
     }
 }
 

@@ -75,7 +75,7 @@ impl Model {
     /// What runs the graphs that speak, each backend once.
     pub(super) fn backends(&self) -> String {
         let speaking = self.served.iter().filter(|one| one.speaks());
-        let names: BTreeSet<&str> = speaking.map(|one| one.backend.as_str()).collect();
+        let names: BTreeSet<&str> = speaking.map(|one| one.now().backend.as_str()).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     }
 

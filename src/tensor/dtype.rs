@@ -25,6 +25,17 @@ pub enum DType {
 }
 
 impl DType {
+    /// Every element type.
+    pub const ALL: [Self; 7] = [
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::I32,
+        Self::I64,
+        Self::Bool,
+        Self::U8,
+    ];
+
     /// Bytes per element.
     pub const fn size(self) -> usize {
         match self {

@@ -7,6 +7,7 @@ mod dtype;
 mod named;
 mod npz;
 mod owned;
+mod port_text;
 mod shape;
 mod signature;
 mod view;
@@ -15,6 +16,7 @@ pub use dtype::{DType, Element};
 pub use named::InputError;
 pub use npz::{NpzError, read_npz, write_npz};
 pub use owned::Tensor;
+pub use port_text::NoPort;
 pub use shape::{Shape, ShapeError};
 pub use signature::{AxisSizes, Dim, Port, Signature, SignatureError};
 pub use view::{

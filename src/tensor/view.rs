@@ -123,6 +123,16 @@ impl DeviceBytes<'_> {
     pub fn address(&self) -> u64 {
         self.address
     }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 impl DeviceBytesMut<'_> {
@@ -151,6 +161,16 @@ impl DeviceBytesMut<'_> {
     /// The device address.
     pub fn address(&self) -> u64 {
         self.address
+    }
+
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 }
 

@@ -105,6 +105,7 @@ impl TrtLibrary {
     ) -> Result<TrtEngine, EngineError> {
         // A broken plan must not reach the library: TensorRT proper was seen to crash on less.
         PlanHeader::read(plan, plan.len() as u64)?.check_product(self.version().flavour)?;
+        gpu.make_current()?;
         let explained = |error: ShimError| self.explained(error);
         // The log is the library's, not the call's.
         let alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,6 +184,7 @@ impl TrtEngine {
     /// [`EngineError`].
     pub fn context(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<TrtContext, EngineError> {
         let scratch_bytes = usize::try_from(self.scratch_bytes).unwrap_or(usize::MAX);
+        self.gpu.make_current()?;
         let mut scratch = stream.allocate(scratch_bytes)?;
         let mut handle = self
             .handle
@@ -256,6 +258,7 @@ impl TrtContext {
     /// # Errors
     /// [`EngineError`]; nothing was enqueued.
     pub unsafe fn enqueue(&mut self, addresses: &[u64]) -> Result<(), EngineError> {
+        self.engine.gpu.make_current()?;
         for (port, &address) in addresses.iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe { self.handle.set_address(port, address) }

@@ -3,7 +3,7 @@
 use crate::fixture::Fixture;
 use crate::speaking::{request, speak};
 use cvtrt::backend::{Fault, Recovery, When};
-use cvtrt::ids::{GraphId, Mode};
+use cvtrt::ids::{BackendId, GraphId, Mode};
 use cvtrt::pipeline::SpeechError;
 
 /// Graphs, and the run at which they fail: the language model in mid-sentence, the others at once.
@@ -43,6 +43,52 @@ fn a_failing_graph_is_named_and_the_next_utterance_is_untouched() {
             }
             let next = speak(&mut synthesizer, &request);
             assert!(next.pcm == clean.pcm, "{graph} after {fault:?}");
+        }
+        fixture.graphs.insert(graph, whole);
+    }
+}
+
+#[test]
+fn a_graph_that_fails_goes_on_with_the_next_link_and_the_speech_is_the_same() {
+    let Some(mut fixture) = Fixture::cosyvoice2("a failing graph goes on with the next link")
+    else {
+        return;
+    };
+    let request = request(&fixture, Mode::ZeroShot, "demo");
+    let clean = speak(&mut fixture.synthesizer(), &request);
+    let faults = [
+        (Fault::RefusedLane, Recovery::Link),
+        (Fault::FailedRun, Recovery::Link),
+        (Fault::RunOutOfMemory, Recovery::Link),
+        (Fault::NotANumber, Recovery::Link),
+        (Fault::OutsideProfiles, Recovery::Call),
+    ];
+    for (graph, run) in RUNS {
+        let whole = fixture.graphs[&graph].clone();
+        for (fault, recovery) in faults {
+            let case = format!("{graph} {fault:?}");
+            let run = if fault == Fault::RefusedLane { 1 } else { run };
+            let falls = fixture.chain(graph, fault, When::At(run));
+            let mut synthesizer = fixture.synthesizer();
+            let speech = speak(&mut synthesizer, &request);
+            assert!(speech.pcm == clean.pcm, "{case}");
+            let fallen = falls.list();
+            let [fall] = &fallen[..] else {
+                panic!("{case}: {fallen:?}")
+            };
+            assert_eq!(fall.recovery, recovery, "{case}");
+            assert_eq!(
+                (fall.from, fall.to, fall.times),
+                (BackendId::OrtCuda, BackendId::OrtCpu, 1),
+                "{case}"
+            );
+            assert!(!fall.reason.is_empty(), "{case}");
+            // One call elsewhere leaves the lane where it is; a lost link does not.
+            let now = match recovery {
+                Recovery::Call => BackendId::OrtCuda,
+                _ => BackendId::OrtCpu,
+            };
+            assert_eq!(speech.backends[&graph], now, "{case}");
         }
         fixture.graphs.insert(graph, whole);
     }

@@ -1,13 +1,17 @@
 //! A bundle's graphs on ONNX Runtime.
 
-use cvtrt::backend::{Artifact, Backend, Fault, Faulty, Lane, LoadOptions, When};
+use cvtrt::backend::{
+    Artifact, Backend, Backends, Falls, Fault, Faulty, Lane, LoadOptions, Selected, StoredArtifact,
+    When, select,
+};
 use cvtrt::bundle::{Bundle, Tables};
 use cvtrt::compare::compare;
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::parity::{Arithmetic, Quantity, Subject};
 use cvtrt::pipeline::{Graphs, LlmStage, LoadedGraph, OpenError, Synthesizer};
+use cvtrt::profile::{Chain, Fallback};
 use cvtrt::reading::Listener;
-use cvtrt::tensor::{Placement, Shape, TensorView};
+use cvtrt::tensor::{Shape, TensorView};
 use cvtrt::testkit::backend_or_skip;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,7 +57,7 @@ impl Fixture {
         Some(Self {
             bundle,
             graphs,
-            lane: Lane::new(0, Placement::Host),
+            lane: Lane::on_host(0),
         })
     }
 
@@ -66,6 +70,34 @@ impl Fixture {
         let compiled = loaded.expect("loads without the fault");
         let backend = faulty.id();
         self.graphs.insert(graph, LoadedGraph { backend, compiled });
+    }
+
+    /// Puts a chain in a graph's place whose first link fails on purpose and whose second does not.
+    pub(crate) fn chain(&mut self, graph: GraphId, fault: Fault, when: When) -> Falls {
+        let sound = backend_or_skip(BackendId::OrtCpu, "the graphs were loaded from it");
+        let sound = sound.expect("was here before");
+        let faulty = Faulty::new(Arc::clone(&sound))
+            .named(BackendId::OrtCuda)
+            .with(fault, when);
+        let mut backends = Backends::default();
+        backends.insert(Arc::new(faulty));
+        backends.insert(sound);
+        let chain = Chain {
+            links: vec![BackendId::OrtCuda, BackendId::OrtCpu],
+            fallback: Fallback::AtRun,
+        };
+        let file = self.bundle.graph_file(graph).expect("a listed graph");
+        let artifact = StoredArtifact::Onnx(file.path.clone());
+        let artifacts = chain.links.iter().map(|link| (*link, artifact.clone()));
+        let selected = select(&chain, &backends, &artifacts.collect(), &OPTIONS);
+        let Selected {
+            backend,
+            compiled,
+            falls,
+            ..
+        } = selected.expect("loads without the fault");
+        self.graphs.insert(graph, LoadedGraph { backend, compiled });
+        falls
     }
 
     pub(crate) fn tables(&self) -> Arc<Tables> {

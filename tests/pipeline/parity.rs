@@ -5,7 +5,6 @@ use cvtrt::backend::{Fault, Lane, When};
 use cvtrt::ids::GraphId;
 use cvtrt::parity::{GoldenSet, ParityError, Report, Row, Stage, Subject, Verdict, replay};
 use cvtrt::pipeline::Graphs;
-use cvtrt::tensor::Placement;
 use cvtrt::testkit::data_path;
 use std::collections::BTreeMap;
 
@@ -64,7 +63,7 @@ fn the_front_end_is_as_recorded() {
         bundle: &bundle,
         graphs: &Graphs::new(),
         precisions: &BTreeMap::new(),
-        lane: &Lane::new(0, Placement::Host),
+        lane: &Lane::on_host(0),
     };
     let report = replay(&goldens("frontend"), &subject, &mut show).expect("needs no graph");
     let wanted = [(Stage::Sampling, 48), (Stage::Audio, 20), (Stage::Text, 68)];

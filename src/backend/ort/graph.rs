@@ -6,9 +6,11 @@ use super::options::{self, Provider};
 use super::session::OrtSession;
 use super::signature::signature_from_session;
 use super::view::Runner;
-use crate::backend::{Artifact, CompiledGraph, Footprint, Lane, LoadError, LoadOptions, Session};
+use crate::backend::{
+    Artifact, CompiledGraph, EngineArtifact, Footprint, Lane, LoadError, LoadOptions, Session,
+};
 use crate::ids::BackendId;
-use crate::tensor::{Placement, Signature};
+use crate::tensor::Signature;
 use ort::session::builder::GraphOptimizationLevel;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +42,9 @@ enum Source {
 impl Source {
     fn of(artifact: Artifact<'_>) -> Self {
         match artifact {
-            Artifact::Engine(path) | Artifact::Onnx(path) => Self::File(path.to_owned()),
+            Artifact::Engine(EngineArtifact { path, .. }) | Artifact::Onnx(path) => {
+                Self::File(path.to_owned())
+            }
             Artifact::Memory { bytes, folder } => Self::Memory {
                 bytes: bytes.to_owned(),
                 folder: folder.to_owned(),
@@ -127,11 +131,6 @@ impl OrtGraph {
 impl CompiledGraph for OrtGraph {
     fn signature(&self) -> &Signature {
         &self.signature
-    }
-
-    /// Always the host: the CUDA provider copies in and out by itself.
-    fn placement(&self) -> Placement {
-        Placement::Host
     }
 
     /// The weights of one lane; every further lane holds as much again.

@@ -182,6 +182,10 @@ impl FlowStage {
         Ok(())
     }
 
+    pub(super) fn graphs(&mut self) -> [&mut StageGraph; 2] {
+        [&mut self.encoder, &mut self.estimator]
+    }
+
     pub(super) fn take_times(&mut self) -> [RunTime; 2] {
         [self.encoder.take_time(), self.estimator.take_time()]
     }

@@ -125,6 +125,10 @@ impl HiftStage {
         Ok(audio)
     }
 
+    pub(super) fn graphs(&mut self) -> [&mut StageGraph; 2] {
+        [&mut self.pitch_graph, &mut self.decode_graph]
+    }
+
     pub(super) fn take_times(&mut self) -> [RunTime; 2] {
         [self.pitch_graph.take_time(), self.decode_graph.take_time()]
     }

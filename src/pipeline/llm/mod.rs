@@ -194,6 +194,10 @@ impl LlmStage {
             .copy_within(last * head_rows..(last + 1) * head_rows, row * head_rows);
     }
 
+    pub(super) fn graphs(&mut self) -> [&mut StageGraph; 1] {
+        [&mut self.graph]
+    }
+
     pub(super) fn take_time(&mut self) -> RunTime {
         self.graph.take_time()
     }

@@ -29,7 +29,7 @@ fn send(running: &Running, bytes: &str) -> TcpStream {
 
 async fn end(running: Running) {
     running.stop.send(()).expect("serving");
-    running.ended.await.expect("no panic");
+    running.ended.await.expect("no panic").expect("stopped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +78,8 @@ async fn an_answer_that_is_not_taken_is_broken_off() {
         let ended = tokio::time::timeout(Duration::from_secs(20), running.ended).await;
         ended
             .expect("well before the drain's own end")
-            .expect("no panic");
+            .expect("no panic")
+            .expect("stopped");
         let mut rest = Vec::new();
         let _ = socket.read_to_end(&mut rest);
         assert!(rest.len() < 2 * LONG, "{} bytes came", rest.len());

@@ -80,6 +80,7 @@ fn model_of(
         file: "llm.onnx".into(),
         from_cache: false,
         passed_over: vec![],
+        falls: Default::default(),
         notes: vec![],
     }];
     Model::new(

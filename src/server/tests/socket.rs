@@ -1,6 +1,8 @@
 use super::*;
+use crate::scheduler::SpeakerError;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -8,7 +10,7 @@ use tokio::task::JoinHandle;
 pub(super) struct Running {
     pub(super) address: std::net::SocketAddr,
     pub(super) stop: oneshot::Sender<()>,
-    pub(super) ended: JoinHandle<()>,
+    pub(super) ended: JoinHandle<Result<(), Arc<SpeakerError>>>,
 }
 
 pub(super) async fn start(server: Server) -> Running {
@@ -71,7 +73,7 @@ async fn a_stream_is_chunked_and_ends_with_its_figures() {
         "{trailers}"
     );
     running.stop.send(()).expect("serving");
-    running.ended.await.expect("no panic");
+    running.ended.await.expect("no panic").expect("stopped");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,7 +91,7 @@ async fn a_client_that_hangs_up_stops_the_lane() {
         drop(socket);
         heard(stopped).await;
         running.stop.send(()).expect("serving");
-        running.ended.await.expect("no panic");
+        running.ended.await.expect("no panic").expect("stopped");
     }
 }
 
@@ -121,5 +123,5 @@ async fn a_stop_lets_the_request_in_hand_end_and_takes_no_other() {
     go.send(()).expect("speaks");
     let text = rest_of(socket).await;
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    running.ended.await.expect("no panic");
+    running.ended.await.expect("no panic").expect("stopped");
 }

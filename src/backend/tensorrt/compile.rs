@@ -1,0 +1,154 @@
+//! The build half.
+
+use super::TensorRt;
+use super::phases::Phases;
+use crate::backend::{
+    Backend, CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress,
+};
+use crate::profile::ComputeCapability;
+use crate::trt::{
+    BuildError, BuildRequest, Flavour, HardwareCompatibility, LayerInfo, ProgressEvent,
+    TimingCache, rtx_targets,
+};
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(super) fn compile(
+    on: &TensorRt,
+    request: &CompileRequest<'_>,
+    progress: &dyn Progress,
+) -> Result<EngineReport, CompileError> {
+    let library = on.library()?;
+    if on.flavour == Flavour::TensorRtRtx {
+        check_targets(on, &request.options.targets)?;
+    }
+    if on.flavour == Flavour::TensorRtRtx && request.options.targets.is_empty() {
+        return Err(on
+            .unavailable("no target names a GPU to build for".to_owned())
+            .into());
+    }
+    let (onnx, path) = read_model(request.model)?;
+    // RTX takes no timings: it compiles for the device only when a plan is first loaded.
+    let timing_cache = request
+        .timing_cache
+        .filter(|_| on.flavour == Flavour::TensorRt);
+    let timings = read_timings(timing_cache)?;
+    let hardware = if request.options.hardware_compatible {
+        HardwareCompatibility::AmperePlus
+    } else {
+        HardwareCompatibility::Exact
+    };
+    let wanted = BuildRequest {
+        onnx: &onnx,
+        onnx_path: Some(&path),
+        profiles: request.shapes,
+        targets: &request.options.targets,
+        precision: request.precision,
+        fp32_nodes: request.fp32_nodes,
+        workspace_bytes: request.options.workspace_bytes,
+        optimization_level: request.options.optimization_level,
+        tf32: request.options.tf32,
+        version_compatible: request.options.version_compatible,
+        hardware,
+        timing_cache: match (&timings, timing_cache) {
+            (Some(bytes), _) => TimingCache::From(bytes),
+            (None, Some(_)) => TimingCache::Fresh,
+            (None, None) => TimingCache::Off,
+        },
+    };
+    let phases = Phases::default();
+    let listen = |event: ProgressEvent<'_>| phases.hear(event, progress);
+    let built = library
+        .build(&wanted, &listen)
+        .map_err(|error| explain(on, error, request))?;
+    write(request.engine, &built.plan)?;
+    if let (Some(path), Some(timings)) = (timing_cache, &built.timing_cache) {
+        write(path, timings)?;
+    }
+    let layers = built.network.layers.into_iter().map(summarised).collect();
+    Ok(EngineReport {
+        layers,
+        warnings: built.warnings,
+        ..EngineReport::default()
+    })
+}
+
+/// The library's own words on a generation it lacks name neither it nor the others.
+fn check_targets(on: &TensorRt, targets: &[ComputeCapability]) -> Result<(), CompileError> {
+    let Some(foreign) = targets
+        .iter()
+        .find(|target| !rtx_targets().any(|known| known == **target))
+    else {
+        return Ok(());
+    };
+    let known: Vec<String> = rtx_targets().map(|target| target.to_string()).collect();
+    Err(CompileError::Option {
+        backend: on.id(),
+        option: "target",
+        reason: format!("{foreign} is none of {}", known.join(", ")),
+    })
+}
+
+fn explain(on: &TensorRt, error: BuildError, request: &CompileRequest<'_>) -> CompileError {
+    let (backend, graph) = (on.id(), request.graph);
+    match error {
+        BuildError::NoDevice(reason) => on.unavailable(reason.to_string()).into(),
+        BuildError::Cancelled => CompileError::Cancelled(graph),
+        BuildError::OutOfMemory { .. } => CompileError::OutOfMemory { backend, graph },
+        BuildError::EmptyModel | BuildError::Parse(_) => CompileError::Model {
+            backend,
+            graph,
+            reason: error.to_string(),
+        },
+        other => CompileError::Build {
+            backend,
+            graph,
+            reason: other.to_string(),
+        },
+    }
+}
+
+fn summarised(layer: LayerInfo) -> LayerSummary {
+    let precision = layer
+        .dtype
+        .map_or_else(|| "other".to_owned(), |dtype| dtype.to_string());
+    LayerSummary {
+        name: layer.name,
+        kind: layer.kind,
+        precision,
+    }
+}
+
+/// The model's bytes, and the path its external weights are relative to.
+fn read_model(model: Model<'_>) -> Result<(Cow<'_, [u8]>, PathBuf), CompileError> {
+    match model {
+        Model::Memory { bytes, folder } => Ok((Cow::Borrowed(bytes), folder.join("model.onnx"))),
+        Model::File(path) => match fs::read(path) {
+            Ok(bytes) => Ok((Cow::Owned(bytes), path.to_owned())),
+            Err(source) => Err(CompileError::File {
+                path: path.to_owned(),
+                source,
+            }),
+        },
+    }
+}
+
+fn read_timings(path: Option<&Path>) -> Result<Option<Vec<u8>>, CompileError> {
+    let Some(path) = path else { return Ok(None) };
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CompileError::File {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CompileError> {
+    fs::write(path, bytes).map_err(|source| CompileError::File {
+        path: path.to_owned(),
+        source,
+    })
+}

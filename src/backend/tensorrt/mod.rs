@@ -1,0 +1,189 @@
+//! TensorRT and TensorRT-RTX as backends.
+
+mod compile;
+mod graph;
+mod phases;
+mod session;
+
+use super::{
+    Artifact, Backend, Capabilities, CompileError, CompileRequest, CompiledGraph, EngineReport,
+    LoadError, LoadOptions, Progress, Unavailable,
+};
+use crate::cuda::{self, Gpu};
+use crate::ids::{BackendId, Fingerprint, Precision};
+use crate::trt::{Flavour, SearchPath, TrtLibrary, rtx_targets};
+use graph::TrtGraph;
+use std::sync::Arc;
+
+/// TensorRT or TensorRT-RTX. Nothing is loaded before the first call.
+#[derive(Debug)]
+pub struct TensorRt {
+    flavour: Flavour,
+    source: Source,
+}
+
+/// Where library and device come from.
+#[derive(Debug)]
+enum Source {
+    /// What this machine has.
+    Search(SearchPath),
+    /// Given ones.
+    #[cfg(feature = "testkit")]
+    Given {
+        library: &'static TrtLibrary,
+        gpu: Gpu,
+    },
+}
+
+impl TensorRt {
+    /// `tensorrt`.
+    pub fn proper(search: SearchPath) -> Self {
+        Self {
+            flavour: Flavour::TensorRt,
+            source: Source::Search(search),
+        }
+    }
+
+    /// `tensorrt-rtx`.
+    pub fn rtx(search: SearchPath) -> Self {
+        Self {
+            flavour: Flavour::TensorRtRtx,
+            source: Source::Search(search),
+        }
+    }
+
+    /// A given library on a given device, whichever the machine has.
+    #[cfg(feature = "testkit")]
+    pub fn given(library: &'static TrtLibrary, gpu: Gpu) -> Self {
+        Self {
+            flavour: library.version().flavour,
+            source: Source::Given { library, gpu },
+        }
+    }
+
+    fn library(&self) -> Result<&'static TrtLibrary, Unavailable> {
+        match &self.source {
+            Source::Search(search) => TrtLibrary::load(self.flavour, search)
+                .map_err(|error| self.unavailable(error.to_string())),
+            #[cfg(feature = "testkit")]
+            Source::Given { library, .. } => Ok(library),
+        }
+    }
+
+    fn gpu(&self, ordinal: u32) -> Result<Gpu, Unavailable> {
+        match &self.source {
+            Source::Search(_) => {
+                Gpu::open(ordinal).map_err(|error| self.unavailable(error.to_string()))
+            }
+            #[cfg(feature = "testkit")]
+            Source::Given { gpu, .. } => Ok(gpu.clone()),
+        }
+    }
+
+    /// The first device, with what tells it from others; `None` where the device is a given one.
+    fn device(&self) -> Result<Option<cuda::Device>, Unavailable> {
+        match &self.source {
+            Source::Search(_) => match cuda::probe() {
+                Ok(mut driver) => Ok(Some(driver.devices.swap_remove(0))),
+                Err(reason) => Err(self.unavailable(reason.to_string())),
+            },
+            #[cfg(feature = "testkit")]
+            Source::Given { .. } => Ok(None),
+        }
+    }
+
+    /// Why plans that are built here do not run here.
+    fn cannot_run(&self) -> Option<String> {
+        let device = match self.device() {
+            Ok(device) => device?,
+            Err(unavailable) => return Some(unavailable.reasons.join("; ")),
+        };
+        let foreign = self.flavour == Flavour::TensorRtRtx
+            && !rtx_targets().any(|known| known == device.capability);
+        foreign.then(|| format!("it has no code for {} ({})", device.name, device.capability))
+    }
+
+    fn unavailable(&self, reason: String) -> Unavailable {
+        Unavailable {
+            backend: self.id(),
+            reasons: vec![reason],
+        }
+    }
+}
+
+impl Backend for TensorRt {
+    fn id(&self) -> BackendId {
+        match self.flavour {
+            Flavour::TensorRt => BackendId::TensorRt,
+            Flavour::TensorRtRtx => BackendId::TensorRtRtx,
+        }
+    }
+
+    fn probe(&self) -> Result<Capabilities, Unavailable> {
+        if self.flavour == Flavour::TensorRt {
+            // Building and running need the device, and its library must not be entered without one.
+            self.device()?;
+        }
+        let library = self.library()?;
+        Ok(Capabilities {
+            library: library.version().to_string(),
+            path: library.path().to_owned(),
+            precisions: precisions(library),
+            run: self.cannot_run().map_or(Ok(()), Err),
+        })
+    }
+
+    fn fingerprint(&self) -> Result<Fingerprint, Unavailable> {
+        let facts = Fingerprint::default().with("library", self.library()?.version());
+        if self.flavour == Flavour::TensorRtRtx {
+            // Its plans carry their targets and run on any device of those generations.
+            return Ok(facts);
+        }
+        let Some(device) = self.device()? else {
+            return Ok(facts.with("device", "given"));
+        };
+        Ok(facts
+            .with("device", &device.name)
+            .with("capability", device.capability)
+            .with("memory_bytes", device.memory_bytes)
+            .with("multiprocessors", device.multiprocessors))
+    }
+
+    fn compile(
+        &self,
+        request: &CompileRequest<'_>,
+        progress: &dyn Progress,
+    ) -> Result<EngineReport, CompileError> {
+        compile::compile(self, request, progress)
+    }
+
+    fn load(
+        &self,
+        artifact: Artifact<'_>,
+        options: &LoadOptions,
+    ) -> Result<Arc<dyn CompiledGraph>, LoadError> {
+        let Artifact::Engine(engine) = artifact else {
+            return Err(LoadError::Unsupported {
+                backend: self.id(),
+                path: artifact.path().to_owned(),
+                reason: "it runs engines, not models".to_owned(),
+            });
+        };
+        let library = self.library()?;
+        let gpu = self.gpu(options.device)?;
+        Ok(Arc::new(TrtGraph::load(self.id(), library, &gpu, engine)?))
+    }
+}
+
+/// The precisions a library builds: none where it only runs engines, and no BF16 before TensorRT 10.
+fn precisions(library: &TrtLibrary) -> Vec<Precision> {
+    if library.cannot_build().is_some() {
+        return Vec::new();
+    }
+    let has_bf16 =
+        library.version().flavour == Flavour::TensorRtRtx || library.version().release.major >= 10;
+    let precisions = Precision::ALL.iter().copied();
+    precisions
+        .filter(|precision| has_bf16 || *precision != Precision::Bf16)
+        .collect()
+}
