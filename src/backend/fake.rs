@@ -53,6 +53,7 @@ impl Backend for Fake {
             path: PathBuf::new(),
             precisions: Precision::ALL.to_vec(),
             run: Ok(()),
+            target: None,
         })
     }
 

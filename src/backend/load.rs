@@ -3,6 +3,7 @@
 use crate::cuda::{CudaError, CudaErrorKind};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, Precision};
+use crate::profile::ComputeCapability;
 use crate::tensor::Signature;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -102,6 +103,8 @@ pub struct Capabilities {
     pub precisions: Vec<Precision>,
     /// Whether it can run engines here, or why it can only build them.
     pub run: Result<(), String>,
+    /// The GPU generation here, where engines are built for generations: the one to build for unless others are named.
+    pub target: Option<ComputeCapability>,
 }
 
 /// Memory a loaded graph holds, in bytes.

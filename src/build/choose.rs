@@ -138,7 +138,10 @@ impl<'a> Probes<'a> {
             .as_ref()
             .expect("only an available backend is chosen")
             .clone();
-        let (options, ignored) = options_for(backend, wish.options);
+        let (mut options, ignored) = options_for(backend, wish.options);
+        if backend == BackendId::TensorRtRtx && options.targets.is_empty() {
+            options.targets.extend(capabilities.target);
+        }
         let mut notes = Vec::new();
         if precision != wish.precision {
             notes.push(format!(

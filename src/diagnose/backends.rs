@@ -55,6 +55,7 @@ fn finding(
                 path,
                 precisions,
                 run,
+                target: _,
             } = capabilities;
             let precisions: Vec<&str> = precisions
                 .iter()

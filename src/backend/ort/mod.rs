@@ -80,6 +80,7 @@ impl Backend for Ort {
             path: library.path().to_owned(),
             precisions: self.provider.precisions().to_vec(),
             run: Ok(()),
+            target: None,
         })
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::cuda::{self, Gpu};
 use crate::ids::{BackendId, Fingerprint, Precision};
+use crate::profile::ComputeCapability;
 use crate::trt::{Flavour, SearchPath, TrtLibrary, rtx_targets};
 use graph::TrtGraph;
 use std::sync::Arc;
@@ -103,6 +104,14 @@ impl TensorRt {
         foreign.then(|| format!("it has no code for {} ({})", device.name, device.capability))
     }
 
+    /// The generation that RTX builds for where none is named.
+    fn target(&self) -> Option<ComputeCapability> {
+        if self.flavour != Flavour::TensorRtRtx || self.cannot_run().is_some() {
+            return None;
+        }
+        Some(self.device().ok()??.capability)
+    }
+
     fn unavailable(&self, reason: String) -> Unavailable {
         Unavailable {
             backend: self.id(),
@@ -130,6 +139,7 @@ impl Backend for TensorRt {
             path: library.path().to_owned(),
             precisions: precisions(library),
             run: self.cannot_run().map_or(Ok(()), Err),
+            target: self.target(),
         })
     }
 
