@@ -101,10 +101,10 @@ pub struct Capabilities {
     pub path: PathBuf,
     /// Precisions it builds.
     pub precisions: Vec<Precision>,
+    /// The GPU that engines would run on; `None` for the processor, and where there is none.
+    pub device: Option<ComputeCapability>,
     /// Whether it can run engines here, or why it can only build them.
     pub run: Result<(), String>,
-    /// The GPU generation here, where engines are built for generations: the one to build for unless others are named.
-    pub target: Option<ComputeCapability>,
 }
 
 /// Memory a loaded graph holds, in bytes.

@@ -54,8 +54,8 @@ fn finding(
                 library,
                 path,
                 precisions,
+                device: _,
                 run,
-                target: _,
             } = capabilities;
             let precisions: Vec<&str> = precisions
                 .iter()

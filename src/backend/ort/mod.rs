@@ -79,8 +79,8 @@ impl Backend for Ort {
             library: format!("ONNX Runtime {}", library.version()),
             path: library.path().to_owned(),
             precisions: self.provider.precisions().to_vec(),
+            device: None,
             run: Ok(()),
-            target: None,
         })
     }
 

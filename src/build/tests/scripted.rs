@@ -60,7 +60,7 @@ impl Backend for Scripted {
         let mut capabilities = self.fake.probe()?;
         match self.behaviour {
             Behaviour::OnlyFp32 => capabilities.precisions = vec![Precision::Fp32],
-            Behaviour::HasAnAmpere => capabilities.target = Some(AMPERE),
+            Behaviour::HasAnAmpere => capabilities.device = Some(AMPERE),
             Behaviour::CannotRunHere => capabilities.run = Err("there is no GPU".to_owned()),
             Behaviour::IsNotInstalled => {
                 return Err(Unavailable {
@@ -169,10 +169,8 @@ fn model() -> PathBuf {
 
 /// Whether an engine is a copy of the FP32 model.
 fn is_the_model(artifact: Artifact<'_>) -> bool {
-    let Artifact::Engine(engine) = artifact else {
-        return false;
-    };
-    std::fs::read(engine.path).expect("built") == std::fs::read(model()).expect("shipped")
+    let engine = std::fs::read(artifact.path()).expect("built");
+    engine == std::fs::read(model()).expect("shipped")
 }
 
 fn signature() -> Signature {
