@@ -58,8 +58,11 @@ fn compile_shim(testkit: bool) {
         build.file(format!("{SHIM}/testkit/facts.cpp"));
         for abi in ["rtx", "v11", "v10", "v8"] {
             build.file(format!("{SHIM}/testkit/fake_{abi}.cpp"));
+            build.file(format!("{SHIM}/testkit/computing_{abi}.cpp"));
         }
-        build.file(format!("{SHIM}/testkit/record.cpp"));
+        for unit in ["record", "computing", "computing_plan"] {
+            build.file(format!("{SHIM}/testkit/{unit}.cpp"));
+        }
     }
     build.compile("cvtrt_trt_shim");
 }

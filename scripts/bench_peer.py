@@ -18,16 +18,9 @@ from pathlib import Path
 
 import peer_torch
 import torch
+from bench_sentences import SENTENCES, SPEECH_TOKENS, VOICE, positions, stage_times
 from operator_table import operator_table
-from tokenizers import Tokenizer
 
-SPEECH_TOKENS = 125
-VOICE = "prompted"
-# Long enough that no stop is allowed before the limit, and each its own segment.
-SENTENCES = [
-    "the morning train leaves the old station at half past seven every day.",
-    "she opened the window because the room was warm and read her letters.",
-]
 # The decode goal is against the reference as it is, which computes its unused text head.
 GOALS = {"decode step with text head": 2.0, "prefill": 1.4, "flow": 1.05, "vocoder": 1.0}
 
@@ -86,16 +79,6 @@ def run(*command: object) -> None:
     subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
 
 
-def positions(bundle: Path) -> int:
-    """Of the second sentence's prompt: a mark, transcript and text, a second mark, the prompt's tokens."""
-    from safetensors import safe_open
-
-    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
-    with safe_open(bundle / "voices" / f"{VOICE}.safetensors", "np") as voice:
-        prompt, transcript = len(voice.get_tensor("prompt_token")), voice.metadata()["transcript"]
-    return 2 + len(tokenizer.encode(transcript).ids) + len(tokenizer.encode(SENTENCES[1]).ids) + prompt
-
-
 def cvtrt_times(options: argparse.Namespace, bundle: Path, engines: Path, scratch: Path) -> dict[str, float]:
     """Milliseconds per stage, of the second sentence."""
     spoken = subprocess.run(
@@ -103,16 +86,7 @@ def cvtrt_times(options: argparse.Namespace, bundle: Path, engines: Path, scratc
          "--voice", VOICE, "--threads", str(options.threads), "--max-tokens", str(SPEECH_TOKENS), "--json",
          "--output", scratch / "out.wav"],
         check=True, stdout=subprocess.PIPE)
-    segments = json.loads(spoken.stdout)["segments"]
-    if [len(segment["tokens"]) for segment in segments] != [SPEECH_TOKENS] * len(SENTENCES):
-        raise SystemExit(f"error: the sentences do not have {SPEECH_TOKENS} tokens each")
-    times = segments[1]["times"]
-    return {
-        "prefill": times["prefill"]["wall_ms"],
-        "decode step": times["decode"]["wall_ms"] / times["decode"]["runs"],
-        "flow": times["encode"]["wall_ms"] + times["flow"]["wall_ms"],
-        "vocoder": times["pitch"]["wall_ms"] + times["source_ms"] + times["vocode"]["wall_ms"],
-    }
+    return stage_times(json.loads(spoken.stdout))
 
 
 def table(report: dict) -> str:

@@ -2,7 +2,7 @@
 """Times a model folder's graphs as torch modules: the peer that engines are measured against.
 
 Prints one JSON document: the machine, and per graph the sizes and the median and spread of its time in milliseconds.
-`scripts/bench-peer` times stages of the same modules.
+With `--positions` it prints the times of an utterance's stages instead, as `scripts/bench-peer` takes them on the processor.
 """
 
 import argparse
@@ -40,9 +40,18 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--threads", type=int, default=None, help="processor threads")
+    parser.add_argument("--positions", type=int, help="time stages, behind a prompt of so many positions")
+    parser.add_argument("--autocast", action="store_true", help="let torch compute in FP16 where it thinks it can")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.positions:
+        peer = Peer(options.model_dir, options.positions, options.device)
+        with torch.autocast(options.device, torch.float16, enabled=options.autocast):
+            rounds = [peer.times() for _ in range(options.runs)]
+        stages = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        print(json.dumps({"peer": f"torch {torch.__version__}", "machine": machine(options.device), "stages": stages}))
+        return
     rows = []
     for graph in loaded(options.model_dir):
         rows.append({"graph": graph.id, "sizes": SIZES[graph.id]} | measured(graph, options.device, options.runs))
@@ -51,19 +60,20 @@ def main() -> None:
 
 
 class Peer:
-    """The stages of an utterance as torch modules on the processor, whose prompt has `positions` positions."""
+    """The stages of an utterance as torch modules, whose prompt has `positions` positions."""
 
-    def __init__(self, model: Path, positions: int):
+    def __init__(self, model: Path, positions: int, device: str = "cpu"):
+        self.device = device
         self.positions = positions
         self.graphs = loaded(model)
         by_id = {graph.id: graph for graph in self.graphs}
         hidden = by_id["llm"].inputs[0].dims[-1]
-        self.text_head = torch.randn(TEXT_VOCABULARY, hidden)
-        self.hidden = torch.randn(1, positions, hidden)
+        self.text_head = torch.randn(TEXT_VOCABULARY, hidden, device=device)
+        self.hidden = torch.randn(1, positions, hidden, device=device)
         self.calls = {
-            "prefill": call(by_id["llm"], {"batch": 1, "new": positions, "past": 1}),
-            "decode": call(by_id["llm"], SIZES["llm"]),
-            **{name: call(by_id[name], SIZES[name]) for name in list(SIZES)[1:]},
+            "prefill": call(by_id["llm"], {"batch": 1, "new": positions, "past": 1}, device),
+            "decode": call(by_id["llm"], SIZES["llm"], device),
+            **{name: call(by_id[name], SIZES[name], device) for name in list(SIZES)[1:]},
         }
 
     def times(self) -> dict[str, float]:
@@ -132,10 +142,18 @@ def timed(run: Callable[[], object], times: int = 1) -> float:
     """Milliseconds of `times` runs behind one to warm up."""
     with torch.inference_mode():
         run()
+        wait()
         start = time.perf_counter()
         for _ in range(times):
             run()
+        wait()
         return (time.perf_counter() - start) * 1e3
+
+
+def wait() -> None:
+    """Until the device has done what it was given, where one is in use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def flops(run: Callable[[], object]) -> float:
@@ -152,8 +170,7 @@ def measured(graph: Graph, device: str, runs: int) -> dict:
         for index in range(runs + 3):
             start = time.perf_counter()
             run()
-            if device == "cuda":
-                torch.cuda.synchronize()
+            wait()
             if index >= 3:
                 times.append((time.perf_counter() - start) * 1e3)
     return {"median_ms": statistics.median(times), "min_ms": min(times), "max_ms": max(times), "runs": runs}

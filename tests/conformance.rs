@@ -9,11 +9,11 @@ use cvtrt::backend::{
 };
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::onnx::ModelFile;
-use cvtrt::profile::{CompileOptions, InputRange, OptProfile};
+use cvtrt::profile::{CompileOptions, ComputeCapability, InputRange, OptProfile};
 use cvtrt::tensor::{
     DType, Element, Placement, Shape, Signature, Tensor, TensorView, TensorViewMut,
 };
-use cvtrt::testkit::{backend_or_skip, graph_path};
+use cvtrt::testkit::{backend_or_skip, graph_path, tensorrt_on_ort_or_skip};
 use half::f16;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -23,22 +23,20 @@ use std::thread;
 use tempfile::TempDir;
 
 macro_rules! conformance {
-    (checks $checks:tt on $($backend:ident = $id:expr, tolerance $tolerance:expr;)+) => {
-        $( mod $backend { conformance!(@tests $id, $tolerance, $checks); } )+
+    (checks $checks:tt on $($module:ident = $subject:expr;)+) => {
+        $( mod $module { conformance!(@tests $subject, $checks); } )+
     };
-    (@tests $id:expr, $tolerance:expr, { $($check:ident)+ }) => {
+    (@tests $subject:expr, { $($check:ident)+ }) => {
         $(
             #[test]
             fn $check() {
                 let name = concat!(module_path!(), "::", stringify!($check));
-                let Some(backend) = super::backend_or_skip($id, name) else { return };
-                super::$check(&super::Subject { backend, tolerance: $tolerance });
+                let Some(subject) = $subject(name) else { return };
+                super::$check(&subject);
             }
         )+
     };
 }
-
-use BackendId::{OrtCpu, OrtCuda};
 
 conformance! {
     checks {
@@ -58,14 +56,40 @@ conformance! {
         a_build_can_be_stopped
     }
     on
-    ort_cpu = super::OrtCpu, tolerance 0.0;
-    ort_cuda = super::OrtCuda, tolerance 1e-4;
+    ort_cpu = |name| super::Subject::installed(super::OrtCpu, 0.0, name);
+    ort_cuda = |name| super::Subject::installed(super::OrtCuda, 1e-4, name);
 }
+
+// TensorRT's real shim over libraries that compute on the host; what only a real library can infer, stop or
+// refuse is left to it.
+conformance! {
+    checks {
+        the_signature_is_that_of_the_file
+        shapes_vary_from_run_to_run
+        outputs_are_written_in_place
+        lanes_run_side_by_side
+        a_run_repeats_to_the_byte
+        bindings_that_do_not_fit_are_refused
+        shapes_that_contradict_each_other_are_the_callers
+        every_element_type_passes
+        an_engine_computes_what_its_model_does
+        weights_outside_the_model_end_up_in_the_engine
+        shapes_outside_every_profile_are_for_the_next_link
+    }
+    on
+    tensorrt_8 = |name| super::Subject::computing(8_601, name);
+    tensorrt_10 = |name| super::Subject::computing(101_601, name);
+    tensorrt_11 = |name| super::Subject::computing(110_400, name);
+    tensorrt_rtx = |name| super::Subject::computing(10_701, name);
+}
+
+use BackendId::{OrtCpu, OrtCuda};
 
 struct Subject {
     backend: Arc<dyn Backend>,
     /// Largest absolute difference from the expected value.
     tolerance: f32,
+    options: CompileOptions,
 }
 
 /// An engine in a folder of its own.
@@ -91,6 +115,31 @@ type Range<'a> = (&'a str, [&'a [usize]; 3]);
 const QUIET: fn(&Step<'_>) -> ControlFlow<()> = |_| ControlFlow::Continue(());
 
 impl Subject {
+    fn installed(id: BackendId, tolerance: f32, test: &str) -> Option<Self> {
+        Some(Self {
+            backend: backend_or_skip(id, test)?,
+            tolerance,
+            options: CompileOptions::default(),
+        })
+    }
+
+    fn computing(raw_version: i32, test: &str) -> Option<Self> {
+        let (backend, _) =
+            tensorrt_on_ort_or_skip(raw_version, graph_path("").parent()?.into(), test)?;
+        let targets = match backend.id() {
+            BackendId::TensorRtRtx => vec![ComputeCapability { major: 8, minor: 6 }],
+            _ => Vec::new(),
+        };
+        Some(Self {
+            backend,
+            tolerance: 0.0,
+            options: CompileOptions {
+                targets,
+                ..CompileOptions::default()
+            },
+        })
+    }
+
     fn compile(
         &self,
         graph: &str,
@@ -115,7 +164,7 @@ impl Subject {
             precision: Precision::Fp32,
             fp32_nodes: &[],
             shapes: &shapes,
-            options: &CompileOptions::default(),
+            options: &self.options,
             timing_cache: None,
             engine: &path,
         };
@@ -333,6 +382,21 @@ fn shapes_that_contradict_each_other_are_the_callers(subject: &Subject) {
     };
     let error = append.run(&mut io).expect_err("two batches and one");
     assert_eq!(error.recovery(), Recovery::Caller, "{error}");
+}
+
+fn shapes_outside_every_profile_are_for_the_next_link(subject: &Subject) {
+    let mut session = subject.affine();
+    let x = ramp(65);
+    let error = run_one(&mut *session, view(&[1, 65], &x), Shape::new(&[1, 65]))
+        .expect_err("64 is the largest");
+    assert!(matches!(error, RunError::OutsideProfiles { .. }), "{error}");
+    assert_eq!(error.recovery(), Recovery::Call, "{error}");
+    run_one(
+        &mut *session,
+        view(&[1, 64], &x[..64]),
+        Shape::new(&[1, 64]),
+    )
+    .expect("a refused call leaves the session as it was");
 }
 
 fn a_run_repeats_to_the_byte(subject: &Subject) {

@@ -75,7 +75,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
-    ("testkit", &["backend", "ids"]),
+    ("testkit", &["backend", "cuda", "ids", "tensor", "trt"]),
     (
         "diagnose",
         &[

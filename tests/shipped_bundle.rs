@@ -2,8 +2,8 @@
 
 use cvtrt::backend::Backends;
 use cvtrt::build::{
-    BuildError, BuildRequest, Built, Cancel, Deadlines, Event, RowState, Scope, Watch,
-    WorkerCommand, execute, plan, worker,
+    BuildError, BuildRequest, Built, Cancel, Deadlines, Event, Jobs, RowState, Scope, TimingsAt,
+    Watch, WorkerCommand, Workers, execute, plan, worker,
 };
 use cvtrt::bundle::{Bundle, StatCache};
 use cvtrt::cache::{EngineStore, Verification};
@@ -26,9 +26,9 @@ fn worker_process() {
 
 /// Counts the workers that were started.
 #[derive(Default)]
-struct Workers(usize);
+struct Started(usize);
 
-impl Watch for Workers {
+impl Watch for Started {
     fn on(&mut self, event: Event<'_>) {
         if matches!(event, Event::Compiling { .. } | Event::Verifying { .. }) {
             self.0 += 1;
@@ -41,7 +41,7 @@ fn build(
     profile: &Profile,
     backends: &Backends,
     store: &EngineStore,
-    workers: &mut Workers,
+    started: &mut Started,
 ) -> Result<Vec<Built>, BuildError> {
     let request = BuildRequest {
         bundle,
@@ -55,21 +55,25 @@ fn build(
         device: 0,
         rebuild: false,
         verify: true,
-        timing_cache: None,
+        timings: TimingsAt::Nowhere,
     };
     let mut digests = StatCache::in_memory();
     let plan = plan(&request, &mut digests)?;
-    let worker = WorkerCommand::this_program(["worker_process", "--exact", "--nocapture"])
+    let command = WorkerCommand::this_program(["worker_process", "--exact", "--nocapture"])
         .expect("this test")
         .with_variable(WORKER, "1");
+    let workers = Workers {
+        command,
+        deadlines: Deadlines::default(),
+        jobs: Jobs::WhatFits,
+    };
     execute(
         plan,
         &request,
         &mut digests,
-        &worker,
-        Deadlines::default(),
+        &workers,
         &Cancel::default(),
-        workers,
+        started,
     )
 }
 
@@ -86,10 +90,10 @@ fn every_graph_of_the_shipped_bundle_is_built_verified_and_then_found() {
     let store = EngineStore::new(root.path());
     let backends = test_backends();
 
-    let mut workers = Workers::default();
-    let built = build(&bundle, &profile, &backends, &store, &mut workers).expect("builds");
+    let mut started = Started::default();
+    let built = build(&bundle, &profile, &backends, &store, &mut started).expect("builds");
     assert_eq!(built.len(), bundle.graphs().count());
-    assert_eq!(workers.0, 2 * built.len());
+    assert_eq!(started.0, 2 * built.len());
     for row in &built {
         assert_eq!(row.state, RowState::Built, "{}", row.graph);
         assert!(
@@ -99,10 +103,10 @@ fn every_graph_of_the_shipped_bundle_is_built_verified_and_then_found() {
             row.verification
         );
     }
-    let again = build(&bundle, &profile, &backends, &store, &mut workers).expect("is there");
+    let again = build(&bundle, &profile, &backends, &store, &mut started).expect("is there");
     assert!(again.iter().all(|row| row.state == RowState::Cached));
     assert_eq!(
-        workers.0,
+        started.0,
         2 * built.len(),
         "no worker is started for what is there"
     );

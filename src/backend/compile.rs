@@ -1,5 +1,6 @@
 //! The compile half: request, report, progress, errors.
 
+use super::Timings;
 use crate::hint::Hint;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, OptProfile};
@@ -55,6 +56,9 @@ pub struct EngineReport {
     /// How the model was rewritten before this library saw it; `None` in reports of older versions.
     #[serde(default)]
     pub rewriting: Option<Rewriting>,
+    /// What became of the timings of earlier builds; `None` where the library keeps none, or none were wanted.
+    #[serde(default)]
+    pub timings: Option<Timings>,
 }
 
 /// What rewriting a model took.

@@ -207,6 +207,7 @@ impl CompiledGraph for Ladder {
             Footprint {
                 host_bytes: sum.host_bytes + more.host_bytes,
                 device_bytes: sum.device_bytes + more.device_bytes,
+                scratch_bytes: sum.scratch_bytes.max(more.scratch_bytes),
             }
         })
     }

@@ -3,6 +3,7 @@
 use super::{CompiledGraph, LoadError};
 use crate::cuda::{CudaError, Gpu, Stream};
 use crate::tensor::Placement;
+use crate::trt::Scratch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Lane {
     index: u16,
     stream: Option<Arc<Stream>>,
+    /// What its contexts take turns with.
+    scratch: Option<Arc<Scratch>>,
     copies: Arc<CopyCounter>,
     warming: Arc<AtomicBool>,
 }
@@ -33,7 +36,7 @@ pub struct CopyCount {
     pub bytes: u64,
 }
 
-/// While it lives, sessions of the lane keep their runs for replay.
+/// While it lives, stages on the lane keep what they run for replay.
 #[derive(Debug)]
 pub struct WarmingUp(Arc<AtomicBool>);
 
@@ -43,6 +46,7 @@ impl Lane {
         Self {
             index,
             stream: None,
+            scratch: None,
             copies: Arc::default(),
             warming: Arc::default(),
         }
@@ -64,19 +68,21 @@ impl Lane {
     /// # Errors
     /// [`CudaError`] where the device gives no stream.
     pub(super) fn joined_to(&self, gpu: &Gpu) -> Result<Self, CudaError> {
-        let stream = match &self.stream {
-            Some(stream) if stream.gpu().ordinal() == gpu.ordinal() => Arc::clone(stream),
-            _ => gpu.stream()?,
-        };
+        if self.placement() == Placement::Device(gpu.ordinal()) {
+            return Ok(self.clone());
+        }
+        let stream = gpu.stream()?;
         Ok(Self {
             index: self.index,
             stream: Some(stream),
+            scratch: None,
             copies: Arc::clone(&self.copies),
             warming: Arc::clone(&self.warming),
         })
     }
 
-    /// A lane for these graphs: on the first device that any of them works on, else on the host.
+    /// A lane for these graphs: on the first device that any of them works on, else on the host. Its sessions share the
+    /// scratch memory that the one in most need of it asks for.
     ///
     /// # Errors
     /// [`LoadError::Device`].
@@ -84,10 +90,25 @@ impl Lane {
         index: u16,
         graphs: impl IntoIterator<Item = &'a Arc<dyn CompiledGraph>>,
     ) -> Result<Self, LoadError> {
-        match graphs.into_iter().find_map(|graph| graph.gpu()) {
-            Some(gpu) => Ok(Self::on_gpu(index, gpu)?),
-            None => Ok(Self::on_host(index)),
-        }
+        let graphs: Vec<_> = graphs.into_iter().collect();
+        let Some(gpu) = graphs.iter().find_map(|graph| graph.gpu()) else {
+            return Ok(Self::on_host(index));
+        };
+        let lane = Self::on_gpu(index, gpu)?;
+        let scratch_bytes = graphs.iter().map(|graph| graph.footprint().scratch_bytes);
+        let scratch_bytes = scratch_bytes.max().unwrap_or(0);
+        let stream = lane.stream.as_ref().expect("just made on a device");
+        Ok(Self {
+            scratch: Some(Scratch::new(stream, scratch_bytes)?),
+            ..lane
+        })
+    }
+
+    /// Scratch memory of at least this size that sessions of the lane take turns with, where it has that.
+    pub(super) fn scratch(&self, bytes: u64) -> Option<&Arc<Scratch>> {
+        self.scratch
+            .as_ref()
+            .filter(|scratch| scratch.bytes() >= bytes)
     }
 
     /// The lane's number.
@@ -113,7 +134,7 @@ impl Lane {
         &self.copies
     }
 
-    /// Has the lane's sessions keep what they run for replay, as far as their backend can, until the guard goes.
+    /// Has stages on a device keep what they run for replay until the guard goes.
     ///
     /// Keeping costs time and memory, so it is for a warm-up and not for a request.
     #[must_use]
@@ -122,9 +143,9 @@ impl Lane {
         WarmingUp(Arc::clone(&self.warming))
     }
 
-    /// Whether a warm-up is under way; shared with sessions.
-    pub(super) fn warming(&self) -> &Arc<AtomicBool> {
-        &self.warming
+    /// Whether a warm-up is under way.
+    pub fn is_warming_up(&self) -> bool {
+        self.warming.load(Ordering::Relaxed)
     }
 }
 

@@ -111,6 +111,8 @@ pub struct Footprint {
     pub host_bytes: u64,
     /// In device memory.
     pub device_bytes: u64,
+    /// In device memory besides, for every lane that runs it; lanes lend it to one run at a time.
+    pub scratch_bytes: u64,
 }
 
 /// Why a backend cannot be used here.

@@ -16,12 +16,14 @@ mod fallback_tests;
 mod faulty;
 mod lane;
 mod load;
+mod memory;
 mod once;
 mod ort;
 mod registry;
 mod run;
 mod select;
 mod tensorrt;
+mod timings;
 
 pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
@@ -39,11 +41,13 @@ pub use load::{
     Artifact, Capabilities, EngineArtifact, Footprint, LoadError, LoadOptions, StoredArtifact,
     Unavailable,
 };
+pub use memory::{LaneMemory, LaneTensor, Place, Tokens};
 pub use once::run_once;
 pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
 pub use select::{Artifacts, LinkError, NoBackend, PassedOver, Selected, select};
 pub use tensorrt::TensorRt;
+pub use timings::Timings;
 
 use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};

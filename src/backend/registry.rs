@@ -15,6 +15,8 @@ pub struct BackendSettings {
     pub onnxruntime: ort::SearchPath,
     /// TensorRT and TensorRT-RTX.
     pub tensorrt: trt::SearchPath,
+    /// The device that engines are built for, by its ordinal after `CUDA_VISIBLE_DEVICES`.
+    pub device: u32,
 }
 
 impl BackendSettings {
@@ -32,6 +34,7 @@ impl BackendSettings {
         Self {
             onnxruntime,
             tensorrt,
+            device: 0,
         }
     }
 }
@@ -48,8 +51,14 @@ impl Backends {
         let mut backends = Self::default();
         backends.insert(Arc::new(Ort::cpu(settings.onnxruntime.clone())));
         backends.insert(Arc::new(Ort::cuda(settings.onnxruntime.clone())));
-        backends.insert(Arc::new(TensorRt::proper(settings.tensorrt.clone())));
-        backends.insert(Arc::new(TensorRt::rtx(settings.tensorrt.clone())));
+        backends.insert(Arc::new(TensorRt::proper(
+            settings.tensorrt.clone(),
+            settings.device,
+        )));
+        backends.insert(Arc::new(TensorRt::rtx(
+            settings.tensorrt.clone(),
+            settings.device,
+        )));
         backends
     }
 

@@ -5,24 +5,39 @@ use super::choose::Tried;
 use super::failure::FailureKind;
 use super::inputs::Vocabulary;
 use super::job::{CompileJob, Job, Message, VerifyJob};
+use super::memory;
 use super::plan::Planner;
 use super::process::{Said, run_job};
+use super::side_by_side::{Need, Room, run_all};
 use super::{
-    BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, Watch,
+    BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, TimingsAt, Watch,
     WorkerCommand, WorkerError, rewrite,
 };
-use crate::backend::{EngineReport, Rewriting};
+use crate::backend::{EngineReport, Rewriting, Timings};
 use crate::bundle::StatCache;
 use crate::cache::{
-    Begun, BuildRecord, EngineKey, EngineStore, Entry, Pending, SignatureText, Verification,
-    Waiting,
+    Begun, BuildRecord, EngineKey, EngineStore, Entry, KeyInputs, Lookup, Pending, SignatureText,
+    Verification, Waiting,
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use serde::Deserialize;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The processes that do the work.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    /// How one is started.
+    pub command: WorkerCommand,
+    /// How long each may take.
+    pub deadlines: Deadlines,
+    /// How many there are at once.
+    pub jobs: Jobs,
+}
 
 /// How long a worker may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +46,17 @@ pub struct Deadlines {
     pub compile: Duration,
     /// To verify one engine.
     pub verify: Duration,
+}
+
+/// Graphs built at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Jobs {
+    /// What fits into free memory, half as many as processors at most, and one at a time where kernels are timed on a
+    /// device; one where free memory is not known.
+    #[default]
+    WhatFits,
+    /// At most so many, on a device too; fewer where memory is short.
+    AtMost(NonZeroUsize),
 }
 
 /// One graph that is done.
@@ -58,6 +84,8 @@ pub struct Built {
     pub rewriting: Option<Rewriting>,
     /// Most host memory the compile held; `None` where the system did not tell.
     pub peak_bytes: Option<u64>,
+    /// What became of the timings of earlier builds, where the library takes any.
+    pub timings: Option<Timings>,
     /// Largest absolute difference from the reference; `None` where nothing ran.
     pub max_abs_error: Option<f64>,
     /// Whether it computes what the reference does.
@@ -89,13 +117,13 @@ impl Default for Deadlines {
     }
 }
 
-/// Does what was planned, graph by graph.
+/// Does what was planned, several graphs at once where they fit.
 ///
 /// `digests` are those the plan was made with: they tell cheaply that a model is still the one its key was made of.
 ///
 /// A backend that fails on a graph is passed over where the chain allows it, and an engine that is not fit to serve goes
-/// into quarantine. Graphs finished before an error stay in
-/// the cache, and `watch` has heard of them.
+/// into quarantine. After an error no further graph is begun; those that are done or come to their end stay in the
+/// cache, and `watch` has heard of them.
 ///
 /// # Errors
 /// [`BuildError`]: the first graph that could not be built or verified, or [`BuildError::Cancelled`].
@@ -103,37 +131,80 @@ pub fn execute(
     plan: Plan,
     request: &BuildRequest<'_>,
     digests: &mut StatCache,
-    worker: &WorkerCommand,
-    deadlines: Deadlines,
+    workers: &Workers,
     cancel: &Cancel,
     watch: &mut dyn Watch,
 ) -> Result<Vec<Built>, BuildError> {
-    let mut executor = Executor {
-        request,
-        planner: Planner::new(request),
-        digests,
-        worker,
-        deadlines,
-        cancel,
-        watch,
-    };
-    plan.graphs
-        .into_iter()
-        .map(|planned| executor.graph(planned))
-        .collect()
+    let (digests, watch) = (Mutex::new(digests), Mutex::new(watch));
+    let graphs = plan.graphs.into_iter();
+    let tasks = graphs.map(|planned| (need(&planned, request), planned));
+    let worker = workers.command.clone().on_device(request.device);
+    run_all(tasks.collect(), workers.jobs.room(), |planned| {
+        let mut heard = Shared(&watch);
+        let mut executor = Executor {
+            request,
+            planner: Planner::new(request),
+            digests: &digests,
+            worker: &worker,
+            deadlines: workers.deadlines,
+            cancel,
+            watch: &mut heard,
+        };
+        executor.graph(planned)
+    })
 }
 
-struct Executor<'a> {
+impl Jobs {
+    fn room(self) -> Room {
+        let free = memory::free_bytes();
+        let half = thread::available_parallelism().map_or(1, |all| all.get() / 2);
+        let (jobs, shared_device) = match (self, free) {
+            (Self::AtMost(jobs), _) => (jobs, true),
+            (Self::WhatFits, Some(_)) => (NonZeroUsize::new(half).unwrap_or(ONE), false),
+            (Self::WhatFits, None) => (ONE, false),
+        };
+        Room {
+            jobs,
+            bytes: free.unwrap_or(u64::MAX),
+            shared_device,
+        }
+    }
+}
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
+fn need(planned: &PlannedGraph, request: &BuildRequest<'_>) -> Need {
+    if matches!(planned.state, PlanState::Cached { .. }) {
+        return Need::default();
+    }
+    Need {
+        bytes: memory::estimate(planned, request.bundle),
+        device: planned.backend == BackendId::TensorRt,
+    }
+}
+
+/// What several graphs' threads tell one watcher.
+struct Shared<'a, 'b>(&'a Mutex<&'b mut dyn Watch>);
+
+impl Watch for Shared<'_, '_> {
+    fn on(&mut self, event: Event<'_>) {
+        let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.on(event);
+    }
+}
+
+/// Builds one graph.
+struct Executor<'a, 'd> {
     request: &'a BuildRequest<'a>,
     planner: Planner<'a>,
-    digests: &'a mut StatCache,
+    digests: &'a Mutex<&'d mut StatCache>,
     worker: &'a WorkerCommand,
     deadlines: Deadlines,
     cancel: &'a Cancel,
     watch: &'a mut dyn Watch,
 }
 
-impl Executor<'_> {
+impl Executor<'_, '_> {
     fn graph(&mut self, mut planned: PlannedGraph) -> Result<Built, BuildError> {
         let mut failed: Vec<Tried> = Vec::new();
         loop {
@@ -174,7 +245,23 @@ impl Executor<'_> {
         match &planned.state {
             PlanState::Cached { found, .. } => Ok((RowState::Cached, (**found).clone())),
             PlanState::Verify { found, .. } => self.verify_entry(planned, found),
-            PlanState::Build { .. } => self.build(planned),
+            PlanState::Build { .. } => {
+                let built = self.build(planned);
+                if built.is_err() && self.request.rebuild {
+                    self.tell_what_stays(planned);
+                }
+                built
+            }
+        }
+    }
+
+    /// An engine is replaced only by one that passed.
+    fn tell_what_stays(&mut self, planned: &PlannedGraph) {
+        if let Lookup::Found(entry) = self.request.store.peek(&planned.inputs) {
+            self.watch.on(Event::Stays {
+                graph: planned.graph,
+                entry: entry.id(),
+            });
         }
     }
 
@@ -238,7 +325,8 @@ impl Executor<'_> {
     fn check_model(&mut self, planned: &PlannedGraph) -> Result<(), BuildError> {
         let graph = planned.graph;
         let file = self.request.bundle.graph_file(graph)?;
-        if file.content(self.digests)? == planned.inputs.model {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.content(&mut digests)? == planned.inputs.model {
             return Ok(());
         }
         Err(BuildError::ModelChanged {
@@ -275,12 +363,33 @@ impl Executor<'_> {
             islands: rewrite::islands_of(planned.precision_plan.as_ref()),
             shapes: planned.inputs.shapes.clone(),
             options: planned.inputs.options.clone(),
-            timing_cache: self.request.timing_cache.clone(),
+            timing_cache: self.timings(planned),
             engine: pending.engine_path(),
         });
         match self.run(&job, self.deadlines.compile)? {
             Message::Compiled { signature, report } => Ok((signature, report)),
             other => Err(wrong_answer(&job, &other)),
+        }
+    }
+
+    /// The file of timings that the build begins with and adds to; without one it takes longer.
+    fn timings(&self, planned: &PlannedGraph) -> Option<PathBuf> {
+        if planned.backend != BackendId::TensorRt {
+            return None;
+        }
+        match &self.request.timings {
+            TimingsAt::Nowhere => None,
+            TimingsAt::File(path) => Some(path.clone()),
+            TimingsAt::Store => {
+                let KeyInputs {
+                    backend,
+                    fingerprint,
+                    ..
+                } = &planned.inputs;
+                let path = self.request.store.timings_file(*backend, fingerprint);
+                path.inspect_err(|error| tracing::warn!(%error, "timings are not kept"))
+                    .ok()
+            }
         }
     }
 
@@ -315,7 +424,6 @@ impl Executor<'_> {
                 && matches!(backend, BackendId::TensorRt | BackendId::TensorRtRtx),
             shapes: planned.shapes.clone(),
             vocabulary: Vocabulary::of(self.request.bundle),
-            device: self.request.device,
             host_code: planned.inputs.options.version_compatible,
             engine: engine.to_owned(),
         });
@@ -434,6 +542,11 @@ fn verdict(error: &BuildError) -> Option<String> {
 
 fn built(planned: PlannedGraph, state: RowState, entry: &Entry) -> Built {
     let manifest = entry.manifest();
+    let timings = Timings::deserialize(&manifest.report["timings"]).ok();
+    let mut notes = planned.notes;
+    if let (RowState::Built, Some(timings)) = (state, &timings) {
+        notes.extend(timings.remarks.iter().cloned());
+    }
     Built {
         graph: planned.graph,
         backend: planned.backend,
@@ -448,8 +561,9 @@ fn built(planned: PlannedGraph, state: RowState, entry: &Entry) -> Built {
         peak_bytes: manifest.report["peak_host_bytes"].as_u64(),
         max_abs_error: manifest.verification.max_abs_error(),
         verification: manifest.verification.clone(),
+        timings,
         passed_over: planned.passed_over,
-        notes: planned.notes,
+        notes,
     }
 }
 

@@ -52,7 +52,6 @@ pub(super) struct VerifyJob {
     /// Ranges whose ends are run.
     pub(super) shapes: Vec<ShapeSet>,
     pub(super) vocabulary: Vocabulary,
-    pub(super) device: u32,
     /// Whether code inside the engine may run in the worker.
     pub(super) host_code: bool,
     pub(super) engine: PathBuf,

@@ -12,10 +12,12 @@ mod execute;
 mod failure;
 mod inputs;
 mod job;
+mod memory;
 mod plan;
 mod process;
 mod progress;
 mod rewrite;
+mod side_by_side;
 mod verify;
 mod weights;
 pub mod worker;
@@ -27,12 +29,12 @@ pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
 pub use evaluate::{OnBackend, OnProcessor};
-pub use execute::{Built, Deadlines, RowState, execute};
+pub use execute::{Built, Deadlines, Jobs, RowState, Workers, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
 pub use plan::{
-    BuildRequest, Plan, PlanState, PlannedGraph, Scope, axis_limits, here, plan, plan_to_serve,
-    preview,
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, axis_limits, here, plan,
+    plan_to_serve, preview,
 };
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};

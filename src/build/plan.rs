@@ -31,14 +31,26 @@ pub struct BuildRequest<'a> {
     pub backend: Option<BackendId>,
     /// Settings that change engines.
     pub options: CompileOptions,
-    /// The device engines are verified on.
+    /// The device that engines are built for and verified on, by its ordinal after `CUDA_VISIBLE_DEVICES`.
     pub device: u32,
     /// Build what the cache has, too.
     pub rebuild: bool,
     /// Compare engines with the FP32 reference.
     pub verify: bool,
-    /// Timings of earlier builds, for libraries that keep any.
-    pub timing_cache: Option<PathBuf>,
+    /// Where timings of earlier builds are, for libraries that take any.
+    pub timings: TimingsAt,
+}
+
+/// Where timings of earlier builds are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum TimingsAt {
+    /// In the store, one file for each library version and device.
+    #[default]
+    Store,
+    /// In this file, whatever the library and device.
+    File(PathBuf),
+    /// Nowhere: every build takes its own.
+    Nowhere,
 }
 
 /// Which graphs a request is about.
@@ -308,7 +320,7 @@ impl<'a> Planner<'a> {
         notes.extend(chosen);
         let precision_plan = decided.filter(|plan| plan.inputs.precision == precision);
         notes.extend(precision_plan.as_ref().and_then(kept_in_fp32));
-        if request.timing_cache.is_some() && backend != BackendId::TensorRt {
+        if matches!(request.timings, TimingsAt::File(_)) && backend != BackendId::TensorRt {
             notes.push(format!("{backend} has no use for --timing-cache"));
         }
         let inputs = KeyInputs {

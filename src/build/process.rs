@@ -80,6 +80,18 @@ impl WorkerCommand {
         self
     }
 
+    /// Lets the worker see one device only, which is number 0 to it.
+    ///
+    /// `device` counts what this process sees: the entries of `CUDA_VISIBLE_DEVICES`, where that is set.
+    pub(super) fn on_device(self, device: u32) -> Self {
+        const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+        if device == 0 {
+            return self;
+        }
+        let own = std::env::var(VISIBLE).ok();
+        self.with_variable(VISIBLE, visible(own.as_deref(), device))
+    }
+
     pub(super) fn start(&self, job: &Job) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
         command
@@ -99,6 +111,15 @@ impl WorkerCommand {
         let _ = input.write_all(&line);
         Ok(child)
     }
+}
+
+/// The name of a device, given the list of those that can be seen.
+fn visible(list: Option<&str>, device: u32) -> String {
+    let named = list.filter(|list| !list.is_empty()).and_then(|list| {
+        let at = usize::try_from(device).ok()?;
+        list.split(',').nth(at).map(|name| name.trim().to_owned())
+    });
+    named.unwrap_or_else(|| device.to_string())
 }
 
 /// Runs one job in a worker. The worker is gone when this returns, however it returns.
@@ -281,6 +302,18 @@ mod tests {
         }
         let cut = &noise[..MAX_LINE];
         assert!(lines == [cut, "", "short", &message, cut]);
+    }
+
+    #[test]
+    fn a_device_is_counted_among_those_that_can_be_seen() {
+        for (list, device, name) in [
+            (None, 1, "1"),
+            (Some(""), 2, "2"),
+            (Some("2,3"), 1, "3"),
+            (Some("GPU-aa, GPU-bb"), 1, "GPU-bb"),
+        ] {
+            assert_eq!(visible(list, device), name, "{list:?}");
+        }
     }
 
     #[test]

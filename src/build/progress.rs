@@ -54,12 +54,19 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A rebuild failed, and the engine it was to replace serves on.
+    Stays {
+        /// The graph.
+        graph: GraphId,
+        /// The engine's name in the store.
+        entry: &'a str,
+    },
     /// A graph is done.
     Done(&'a Built),
 }
 
-/// Hears what happens; called from the thread that builds.
-pub trait Watch {
+/// Hears what happens, one event after the other, from threads that build.
+pub trait Watch: Send {
     /// Something happened.
     fn on(&mut self, event: Event<'_>);
 }

@@ -55,7 +55,8 @@ pub(super) fn verify(
 ) -> Result<Verification, JobError> {
     let options = LoadOptions {
         threads: thread::available_parallelism().map_or(1, usize::from),
-        device: job.device,
+        // A worker sees the one device it is to work on.
+        device: 0,
     };
     let reference = backends.get(BackendId::OrtCpu)?;
     let reference = match reference.load(Artifact::Onnx(&job.model), &options) {
@@ -335,7 +336,6 @@ mod tests {
                 positions: 1,
                 steps: 1,
             },
-            device: 0,
             host_code: false,
             engine: PathBuf::from("never-read.plan"),
         };

@@ -110,7 +110,9 @@ fn a_builder_killed_at_any_step_leaves_a_usable_store() {
             }
             kill(stopped_builder(root.path(), step));
 
-            if let Some(entry) = found(&store, &inputs) {
+            let serving = found(&store, &inputs);
+            assert!(serving.is_some() || !with_old, "{case}: one of them serves");
+            if let Some(entry) = serving {
                 entry.verify().expect(&case);
                 let whole = content(&entry);
                 assert!(whole == OLD || whole == NEW, "{case}");
@@ -149,6 +151,28 @@ fn what_a_killed_builder_left_can_be_collected() {
     );
     kill(builder);
     assert_eq!(store.gc(&request).expect("writable").removed.len(), 1);
+}
+
+#[test]
+fn an_engine_whose_replacement_broke_off_is_not_collected() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let inputs = fixture::inputs();
+    fixture::build(&store, &inputs, OLD);
+    kill(stopped_builder(root.path(), Step::Publish));
+    let here = Here {
+        host: inputs.host.clone(),
+        backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+    };
+    let request = GcRequest {
+        here: &here,
+        max_bytes: None,
+        dry_run: false,
+    };
+    let report = store.gc(&request).expect("writable");
+    assert_eq!(report.removed.len(), 1, "what was built and not published");
+    let entry = found(&store, &inputs).expect("it serves on");
+    assert_eq!(content(&entry), OLD);
 }
 
 #[test]
@@ -260,7 +284,9 @@ fn a_full_disk_before_the_entry_is_there_is_a_typed_error_and_leaves_a_usable_st
                 );
             }
 
-            if let Some(entry) = found(&store, &inputs) {
+            let serving = found(&store, &inputs);
+            assert!(serving.is_some() || !with_old, "{case}: one of them serves");
+            if let Some(entry) = serving {
                 entry.verify().expect(&case);
             }
             let rebuilt = fixture::build(&store, &inputs, NEW);

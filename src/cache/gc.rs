@@ -2,8 +2,8 @@
 
 use super::lock::{Attempt, KeyLock};
 use super::steps::Step;
-use super::store::{EngineStore, Listed};
-use super::{CacheError, Change, Entry, Here, Quarantined, files};
+use super::store::{EngineStore, Listed, is_displaced};
+use super::{CacheError, Change, Entry, Here, KeptTimings, Quarantined, files};
 use crate::ids::GraphId;
 use std::fmt;
 use std::fs;
@@ -57,6 +57,8 @@ pub enum RemovedBecause {
     Unreadable(String),
     /// It cannot be used on this machine as it is now.
     Stale(Vec<Change>),
+    /// Timings of another library or device.
+    ForeignTimings,
     /// The store was over its limit, and everything that stays was used later.
     LeastRecentlyUsed,
 }
@@ -75,6 +77,7 @@ impl EngineStore {
         for graph in GraphId::ALL {
             self.remove_leftovers(*graph, request, &mut report)?;
         }
+        self.remove_foreign_timings(request, &mut report)?;
         let mut kept: Vec<(SystemTime, Listed)> = Vec::new();
         for listed in self.entries()? {
             let because = match &listed.entry {
@@ -149,10 +152,11 @@ impl EngineStore {
     fn remove(&self, id: &str) -> Result<(), CacheError> {
         let path = self.root().join(id);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let old = path.with_file_name(format!(".{name}.old"));
-        let removed = files::remove_folder(&old)
-            .and_then(|()| fs::rename(&path, &old))
-            .and_then(|()| files::remove_folder(&old));
+        // Not `.old`, from which an entry is restored.
+        let gone = path.with_file_name(format!(".{name}.tmp"));
+        let removed = files::remove_folder(&gone)
+            .and_then(|()| fs::rename(&path, &gone))
+            .and_then(|()| files::remove_folder(&gone));
         removed.map_err(|source| CacheError::new("remove", &path, source))
     }
 
@@ -169,6 +173,13 @@ impl EngineStore {
             let Some(key) = key_of_leftover(name) else {
                 continue;
             };
+            let entry = name
+                .strip_prefix('.')
+                .and_then(|name| name.strip_suffix(".old"));
+            if entry.is_some_and(|entry| is_displaced(&folder.join(entry), &path)) {
+                // The next look-up gives it its name back.
+                continue;
+            }
             let lock = self.lock_path(key);
             // Held until the folder is gone: the next builder of the key uses the same name.
             let _lock = if request.dry_run && !lock.exists() {
@@ -192,6 +203,26 @@ impl EngineStore {
                 id: format!("{graph}/{name}"),
                 bytes,
                 because: RemovedBecause::Leftover,
+            });
+        }
+        Ok(())
+    }
+
+    fn remove_foreign_timings(
+        &self,
+        request: &GcRequest<'_>,
+        report: &mut GcReport,
+    ) -> Result<(), CacheError> {
+        let foreign = |timings: &KeptTimings| !request.here.takes(timings);
+        for timings in self.timings()?.into_iter().filter(foreign) {
+            if !request.dry_run && !self.remove_timings(&timings)? {
+                report.busy.push(timings.id);
+                continue;
+            }
+            report.removed.push(Removed {
+                id: timings.id,
+                bytes: timings.bytes,
+                because: RemovedBecause::ForeignTimings,
             });
         }
         Ok(())
@@ -233,6 +264,7 @@ impl fmt::Display for RemovedBecause {
                     .iter()
                     .try_for_each(|change| write!(f, ", {change}"))
             }
+            Self::ForeignTimings => f.write_str("timings of another library or device"),
             Self::LeastRecentlyUsed => f.write_str("least recently used"),
         }
     }

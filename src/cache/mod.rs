@@ -10,6 +10,7 @@
 //! <root>/<graph>/.<entry>.old/                  an entry being replaced or removed
 //! <root>/.locks/<key>.lock                      locked by a builder; the file stays
 //! <root>/.precision/                            what stays in FP32 where a graph becomes half, decided once per model
+//! <root>/.timings/                               what builds of one library on one device share to be faster
 //! <root>/.quarantine/                           entries whose content is not what the manifest says, or gives wrong values
 //! ```
 //!
@@ -28,6 +29,7 @@ mod precision;
 mod quarantine;
 mod steps;
 mod store;
+mod timings;
 
 #[cfg(test)]
 mod crash_tests;
@@ -44,3 +46,4 @@ pub use pending::{Begun, Pending, Waiting};
 pub use precision::{Measured, PrecisionInputs, PrecisionPlan, Verdict};
 pub use quarantine::{Doubted, Quarantined};
 pub use store::{EngineStore, Listed, Lookup};
+pub use timings::KeptTimings;

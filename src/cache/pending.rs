@@ -92,6 +92,7 @@ impl Pending {
         lock: KeyLock,
     ) -> Result<Self, CacheError> {
         let place = store.place(&inputs);
+        place.restore()?;
         store.step(Step::MakeTemporary, "make", &place.temporary, || {
             // What a killed builder of this key left; its lock is ours now.
             files::remove_folder(&place.temporary)?;
@@ -115,8 +116,8 @@ impl Pending {
     /// Makes the entry: engine flushed, manifest written, then both appear under the entry's name at once.
     ///
     /// # Errors
-    /// [`CacheError`]; the store is then as it was before, or without the entry that was being replaced. Once the entry
-    /// has its name, nothing fails any more: what could not be flushed or cleaned up is a warning.
+    /// [`CacheError`]; the store is then as it was before. Once the entry has its name, nothing fails any more: what could
+    /// not be flushed or cleaned up is a warning.
     pub fn commit(mut self, record: BuildRecord) -> Result<Entry, CacheError> {
         let read_at = SystemTime::now();
         let files = self.seal_files()?;
@@ -139,9 +140,15 @@ impl Pending {
             files::sync_folder(temporary)
         })?;
         store.step(Step::Displace, "move", target, || displace(target, old))?;
-        store.step(Step::Publish, "rename", temporary, || {
+        let published = store.step(Step::Publish, "rename", temporary, || {
             fs::rename(temporary, target)
-        })?;
+        });
+        if let Err(error) = published {
+            if let Err(error) = self.place.restore() {
+                tracing::warn!(entry = %id, %error, "the engine before stays out of the way");
+            }
+            return Err(error);
+        }
         self.done = true;
         self.store.forget_rejections(&self.inputs);
         let flushed = self.store.step(Step::SyncFolder, "flush", folder, || {

@@ -57,6 +57,24 @@ pub(super) struct Place {
 
 const LOCKS: &str = ".locks";
 
+impl Place {
+    /// Gives an entry its name back that a builder had moved out of the way and not replaced; the caller holds the lock
+    /// of its key.
+    pub(super) fn restore(&self) -> Result<(), CacheError> {
+        if !is_displaced(&self.target, &self.old) {
+            return Ok(());
+        }
+        tracing::info!(entry = %self.id, "an engine whose replacement broke off serves on");
+        fs::rename(&self.old, &self.target)
+            .map_err(|source| CacheError::new("rename", &self.old, source))
+    }
+}
+
+/// Whether `old` is an entry that was moved out of the way of one that never came.
+pub(super) fn is_displaced(target: &Path, old: &Path) -> bool {
+    !target.exists() && old.join(Manifest::FILE).is_file()
+}
+
 impl EngineStore {
     /// The store under `root`, which need not exist before something is built.
     pub fn new(root: impl Into<PathBuf>) -> Self {
@@ -78,12 +96,13 @@ impl EngineStore {
     pub fn lookup(&self, inputs: &KeyInputs) -> Lookup {
         let place = self.place(inputs);
         match judge(&place, inputs, Entry::trust) {
+            Judgement::Missing if place.old.is_dir() => self.lookup_again(&place, inputs, None),
             Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => {
                 entry.mark_used();
                 Lookup::Found(entry)
             }
-            Judgement::Corrupt(corruption) => self.doubt(&place, inputs, corruption),
+            Judgement::Corrupt(corruption) => self.lookup_again(&place, inputs, Some(corruption)),
         }
     }
 
@@ -242,6 +261,7 @@ impl EngineStore {
     /// The entry of these inputs, seen by the only builder of its key; a corrupt one goes into quarantine.
     pub(super) fn found_under_lock(&self, inputs: &KeyInputs) -> Result<Option<Entry>, CacheError> {
         let place = self.place(inputs);
+        place.restore()?;
         match judge(&place, inputs, Entry::trust) {
             Judgement::Missing => Ok(None),
             Judgement::Good(entry) => {
@@ -269,17 +289,25 @@ impl EngineStore {
             .map_err(|source| CacheError::new(action, path, source))
     }
 
-    /// Judges a doubtful entry again under its lock: a builder may have been replacing it under our eyes.
-    fn doubt(&self, place: &Place, inputs: &KeyInputs, corruption: Corruption) -> Lookup {
-        let lock = match KeyLock::attempt(&self.lock_path(&EngineKey::of(inputs).short())) {
-            Ok(Attempt::Locked(lock)) => lock,
+    /// Judges a doubtful entry again under its lock: a builder may have been replacing it under our eyes, or was killed
+    /// while it did.
+    fn lookup_again(
+        &self,
+        place: &Place,
+        inputs: &KeyInputs,
+        corruption: Option<Corruption>,
+    ) -> Lookup {
+        let lock = KeyLock::attempt(&self.lock_path(&EngineKey::of(inputs).short()));
+        let restored = match lock {
+            Ok(Attempt::Locked(lock)) => place.restore().map(|()| lock),
             Ok(Attempt::Busy(_)) => return Lookup::Missing,
-            Err(_) => {
-                return Lookup::Corrupt {
-                    corruption,
-                    quarantined: None,
-                };
-            }
+            Err(error) => Err(error),
+        };
+        let Ok(lock) = restored else {
+            return corruption.map_or(Lookup::Missing, |corruption| Lookup::Corrupt {
+                corruption,
+                quarantined: None,
+            });
         };
         let lookup = match judge(place, inputs, Entry::trust) {
             Judgement::Missing => Lookup::Missing,

@@ -1,5 +1,8 @@
 //! `cvtrt build`: engines for every graph of a bundle.
 
+mod for_runtime;
+
+use self::for_runtime::ForRuntime;
 use super::context::{self, Context};
 use super::export::{self, Exported};
 use super::failure::{Exit, Failure};
@@ -9,21 +12,22 @@ use super::progress::BuildProgress;
 use super::rehearse::{Script, rehearse};
 use super::values::positive;
 use crate::build::{
-    self, BuildRequest, Built, Cancel, Deadlines, Plan, PlanState, PlannedGraph, RowState, Scope,
-    WorkerCommand,
+    self, BuildRequest, Built, Cancel, Deadlines, Jobs, Plan, PlanState, PlannedGraph, RowState,
+    Scope, TimingsAt, WorkerCommand, Workers,
 };
 use crate::bundle::StatCache;
 use crate::cache::Verification;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{CompileOptions, ComputeCapability};
 use crate::qualify;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Compile every graph of a bundle into verified, cached engines
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("precision"))]
+#[command(group = clap::ArgGroup::new("timings"))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Args {
     /// Bundle: a folder, or a name under onnx/
@@ -65,9 +69,12 @@ pub(super) struct Args {
     /// Do not compare engines with the FP32 reference
     #[arg(long)]
     no_verify: bool,
-    /// Timings of earlier builds, kept and reused
-    #[arg(long, value_name = "FILE")]
+    /// Timings of earlier builds, in this file instead of beside the engines
+    #[arg(long, value_name = "FILE", group = "timings")]
     timing_cache: Option<PathBuf>,
+    /// Begin without the timings of earlier builds, and keep none
+    #[arg(long, group = "timings")]
+    no_timing_cache: bool,
     /// Scratch memory a layer may use: 512M, 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_workspace: Option<u64>,
@@ -83,6 +90,12 @@ pub(super) struct Args {
     /// GPUs to build for where there is none: `sm_86,sm_120`
     #[arg(long, value_name = "SM", value_delimiter = ',')]
     target: Vec<ComputeCapability>,
+    /// Build for the libraries of this run-time folder, which is not the active one yet
+    #[arg(long, value_name = "DIR")]
+    for_runtime: Option<PathBuf>,
+    /// Graphs to build at once; without, as many as fit into free memory
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
+    jobs: Option<NonZeroUsize>,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -106,8 +119,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let backend = args.backend()?;
     let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
-    let (backends, store) = (model::backends(context), model::store(context));
-    check_device(args.device)?;
+    model::check_device(args.device)?;
+    let runtime = args.for_runtime.as_deref();
+    let runtime = runtime
+        .map(|dir| ForRuntime::look(dir, context))
+        .transpose()?;
+    let store = model::store(context);
+    let backends = match &runtime {
+        Some(runtime) => runtime.backends(args.device),
+        None => model::backends_on(args.device, context),
+    };
     let request = BuildRequest {
         bundle: &bundle,
         profile: &profile,
@@ -120,17 +141,35 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         device: args.device,
         rebuild: args.force,
         verify: !args.no_verify,
-        timing_cache: args.timing_cache.clone(),
+        timings: args.timings(),
     };
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
         model::keep_digests(&mut digests);
-        context.printer().result(&plan?, plan_text)?;
+        let planned = Planned {
+            for_runtime: runtime,
+            plan: plan?,
+        };
+        context.printer().result(&planned, Planned::text)?;
         return Ok(Exit::Done);
+    }
+    if let Some(runtime) = runtime.as_ref().filter(|_| !context.quiet()) {
+        printer::say(runtime);
     }
     let plan = qualified(&request, &mut digests, &cancel, context);
     model::keep_digests(&mut digests);
-    let built = execute(plan?, &request, &mut digests, &cancel, args, context)?;
+    let workers = workers(args, runtime.as_ref(), context)?;
+    let mut progress = BuildProgress::new(context.quiet());
+    let built = build::execute(
+        plan?,
+        &request,
+        &mut digests,
+        &workers,
+        &cancel,
+        &mut progress,
+    );
+    drop(progress);
+    let built = built?;
     context
         .printer()
         .result(&built, |built| built_text(built))?;
@@ -188,46 +227,48 @@ fn would_export(model_dir: &Path, bundle: PathBuf, context: &Context) -> Result<
     Ok(Exit::Done)
 }
 
-fn execute(
-    plan: Plan,
-    request: &BuildRequest<'_>,
-    digests: &mut StatCache,
-    cancel: &Cancel,
+fn workers(
     args: &Args,
+    runtime: Option<&ForRuntime>,
     context: &Context,
-) -> Result<Vec<Built>, Failure> {
+) -> Result<Workers, Failure> {
     let mut arguments = vec!["worker".into()];
-    if let Some(runtime_dir) = context.named_runtime_dir() {
-        arguments.extend(["--runtime-dir".into(), runtime_dir.as_os_str().to_owned()]);
+    match (runtime, context.named_runtime_dir()) {
+        (Some(runtime), _) => arguments.extend(runtime.worker_arguments()),
+        (None, Some(named)) => {
+            arguments.extend(["--runtime-dir".into(), named.as_os_str().to_owned()]);
+        }
+        (None, None) => {}
     }
     arguments.extend(std::iter::repeat_n("-v".into(), context.verbosity()));
-    let worker = WorkerCommand::this_program(arguments)
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
-    let deadlines = Deadlines {
-        compile: Duration::from_secs(args.build_timeout),
-        ..Deadlines::default()
-    };
-    let mut progress = BuildProgress::new(context.quiet());
-    Ok(build::execute(
-        plan,
-        request,
-        digests,
-        &worker,
-        deadlines,
-        cancel,
-        &mut progress,
-    )?)
+    Ok(Workers {
+        command: WorkerCommand::this_program(arguments)
+            .map_err(|error| Failure::new(Exit::Failed, error))?,
+        deadlines: Deadlines {
+            compile: Duration::from_secs(args.build_timeout),
+            ..Deadlines::default()
+        },
+        jobs: args.jobs.map_or(Jobs::WhatFits, Jobs::AtMost),
+    })
 }
 
-/// Libraries compile on the first device they see, and the engine's key names that one.
-fn check_device(device: u32) -> Result<(), Failure> {
-    if device == 0 {
-        return Ok(());
+/// What `--dry-run` says.
+#[derive(Debug, serde::Serialize)]
+struct Planned {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_runtime: Option<ForRuntime>,
+    #[serde(flatten)]
+    plan: Plan,
+}
+
+impl Planned {
+    fn text(&self) -> String {
+        let runtime = self
+            .for_runtime
+            .iter()
+            .map(|runtime| format!("{runtime}\n"));
+        runtime.chain([plan_text(&self.plan)]).collect()
     }
-    let what = format!("engines are built on device 0 in this version, not on {device}");
-    Err(Failure::message(Exit::Unavailable, what).with_hint(format!(
-        "CUDA_VISIBLE_DEVICES={device} makes that GPU device 0"
-    )))
 }
 
 impl Args {
@@ -264,6 +305,14 @@ impl Args {
         match expanded {
             Ok(graphs) => Ok(Scope::Named(graphs.concat())),
             Err(error) => Err(Failure::message(Exit::Usage, format!("--graphs: {error}"))),
+        }
+    }
+
+    fn timings(&self) -> TimingsAt {
+        match &self.timing_cache {
+            Some(file) => TimingsAt::File(file.clone()),
+            None if self.no_timing_cache => TimingsAt::Nowhere,
+            None => TimingsAt::Store,
         }
     }
 

@@ -8,7 +8,7 @@ use super::model;
 use super::printer::{self, table};
 use crate::build;
 use crate::cache::{
-    Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, Listed, Manifest,
+    Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, KeptTimings, Listed, Manifest,
     PrecisionPlan, Quarantined, RemovedBecause, Verification,
 };
 use std::fmt::Write as _;
@@ -54,14 +54,15 @@ struct Row {
     #[serde(flatten)]
     what: Option<What>,
     bytes: u64,
-    /// `valid`, `stale`, `damaged`, `busy`, `quarantined`.
+    /// `valid`, `stale`, `damaged`, `busy`, `quarantined`; `timings` where it is no engine.
     state: &'static str,
     reasons: Vec<String>,
 }
 
 #[derive(Debug, serde::Serialize)]
 struct What {
-    graph: String,
+    /// `None` for timings, which all graphs share.
+    graph: Option<String>,
     backend: String,
     precision: String,
     verified: String,
@@ -77,6 +78,12 @@ struct Shown<'a> {
     /// What of a half-precision engine stays in FP32.
     precision_plan: Option<PrecisionPlan>,
     manifest: &'a Manifest,
+}
+
+impl Row {
+    fn is_timings(&self) -> bool {
+        self.what.as_ref().is_some_and(|what| what.graph.is_none())
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -96,6 +103,12 @@ fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
         .entries()?
         .iter()
         .map(|listed| row(listed, &here))
+        .chain(
+            store
+                .timings()?
+                .iter()
+                .map(|timings| timings_row(timings, &here)),
+        )
         .collect();
     rows.extend(store.quarantined()?.into_iter().map(quarantined_row));
     context.printer().result(&rows, |rows| rows_text(rows))?;
@@ -144,9 +157,31 @@ fn quarantined_row(one: Quarantined) -> Row {
     }
 }
 
+fn timings_row(timings: &KeptTimings, here: &Here) -> Row {
+    let what = timings.key.as_ref().map(|(backend, _)| What {
+        graph: None,
+        backend: backend.to_string(),
+        precision: "-".to_owned(),
+        verified: "-".to_owned(),
+    });
+    let (state, reasons) = if here.takes(timings) {
+        ("timings", Vec::new())
+    } else {
+        let reason = "taken by another library or on another device".to_owned();
+        ("stale", vec![reason])
+    };
+    Row {
+        entry: timings.id.clone(),
+        what,
+        bytes: timings.bytes,
+        state,
+        reasons,
+    }
+}
+
 fn what_of(manifest: &Manifest) -> What {
     What {
-        graph: manifest.inputs.graph.to_string(),
+        graph: Some(manifest.inputs.graph.to_string()),
         backend: manifest.inputs.backend.to_string(),
         precision: manifest.inputs.precision.to_string(),
         verified: verified(&manifest.verification),
@@ -204,7 +239,8 @@ fn rows_text(rows: &[Row]) -> String {
         rows.iter().partition(|row| row.state == "quarantined");
     let size = |rows: &[&Row]| printer::bytes(rows.iter().map(|row| row.bytes).sum());
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    writeln!(text, "{} entries, {}", serving.len(), size(&serving)).expect("a string takes all");
+    let engines = serving.iter().filter(|row| !row.is_timings()).count();
+    writeln!(text, "{engines} entries, {}", size(&serving)).expect("a string takes all");
     if !quarantined.is_empty() {
         writeln!(
             text,
@@ -387,6 +423,7 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", "),
+            RemovedBecause::ForeignTimings => "timings of another library or device".to_owned(),
             RemovedBecause::LeastRecentlyUsed => "least recently used".to_owned(),
         };
         writeln!(

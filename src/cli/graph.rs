@@ -163,7 +163,7 @@ impl GraphSource {
     ) -> Result<Arc<dyn crate::backend::CompiledGraph>, Failure> {
         let backends = model::backends(context);
         let backend = backends.get(backend)?;
-        Ok(backend.load(Artifact::Onnx(path), &self.machine.options())?)
+        Ok(backend.load(Artifact::Onnx(path), &self.machine.options()?)?)
     }
 
     /// The profile's shape sets for the graph, within the bundle's limits; none for a graph no profile knows.

@@ -91,9 +91,8 @@ enum Command {
     Parity(parity::Args),
     /// Describe an ONNX file, a bundle, or an engine
     Inspect(inspect::Args),
-    /// Compile or verify one graph; started by `build`
     #[command(hide = true)]
-    Worker,
+    Worker(worker::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -181,7 +180,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<ExitCode, Failure> {
         Command::Diagnose(args) => diagnose::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Completions(args) => completions::run(args, context),
-        Command::Worker => return Ok(worker::run(context)),
+        Command::Worker(args) => return Ok(worker::run(args, context)),
     };
     exit.map(Into::into)
 }

@@ -1,7 +1,7 @@
 //! The bundle, the profile and the backends that several commands start from.
 
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use crate::backend::{BackendSettings, Backends, LoadOptions};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::EngineStore;
@@ -78,11 +78,11 @@ pub(super) fn deployment_by(
     let request = DeployRequest {
         bundle,
         profile,
-        backends: &backends(context),
+        backends: &backends_on(machine.device, context),
         store: &store(context),
         graphs,
         tier: *tier,
-        options: &machine.options(),
+        options: &machine.options()?,
     };
     let mut digests = digests(context);
     let deployment = deploy(&request, &mut digests)?;
@@ -102,16 +102,17 @@ impl MachineFlags {
     }
 
     /// How graphs are loaded.
-    pub(super) fn options(&self) -> LoadOptions {
+    pub(super) fn options(&self) -> Result<LoadOptions, Failure> {
+        check_device(self.device)?;
         let threads = self
             .threads
             .map(usize::from)
             .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
             .unwrap_or(1);
-        LoadOptions {
+        Ok(LoadOptions {
             threads,
             device: self.device,
-        }
+        })
     }
 }
 
@@ -175,9 +176,44 @@ fn default_profile(backend: Option<BackendId>) -> &'static str {
 
 /// Every backend, on the libraries of this run. Loads nothing.
 pub(super) fn backends(context: &Context) -> Backends {
-    Backends::open(&BackendSettings::with_roots(library_roots(
-        context.runtime_dir(),
-    )))
+    backends_on(0, context)
+}
+
+/// As [`backends`], with engines for a device.
+pub(super) fn backends_on(device: u32, context: &Context) -> Backends {
+    Backends::open(&BackendSettings {
+        device,
+        ..settings(context.runtime_dir(), None)
+    })
+}
+
+/// Where backends look: a run-time folder first, and a second one for ONNX Runtime last.
+pub(super) fn settings(runtime_dir: &Path, reference_dir: Option<&Path>) -> BackendSettings {
+    let mut settings = BackendSettings::with_roots(library_roots(runtime_dir));
+    let reference = reference_dir.map(Path::to_owned);
+    settings.onnxruntime.roots.extend(reference);
+    settings
+}
+
+/// Refuses a device that is not here. The first one is not asked for: without it, backends say so themselves.
+pub(super) fn check_device(device: u32) -> Result<(), Failure> {
+    if device == 0 {
+        return Ok(());
+    }
+    let (reason, hint) = match cuda::probe() {
+        Ok(driver) => match (driver.device(device), driver.devices.len()) {
+            (Ok(_), _) => return Ok(()),
+            (Err(reason), 1) => (reason, "leave out --device: there is one".to_owned()),
+            (Err(reason), found) => (reason, format!("--device takes 0 to {}", found - 1)),
+        },
+        Err(reason) => (reason, "cvtrt diagnose shows what is missing".to_owned()),
+    };
+    let list = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let seen = list.map_or_else(String::new, |list| {
+        format!(", with CUDA_VISIBLE_DEVICES={list}")
+    });
+    let what = format!("--device {device}: {reason}{seen}");
+    Err(Failure::message(Exit::Unavailable, what).with_hint(hint))
 }
 
 /// The engine cache.

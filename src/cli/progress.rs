@@ -1,14 +1,17 @@
-//! A build's progress: a bar on a terminal, plain lines elsewhere.
+//! A build's progress: a row per graph under way on a terminal, plain lines elsewhere.
 
 use super::printer;
 use crate::build::{Event, Watch};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::ids::GraphId;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 /// Draws a build's progress on stderr.
 pub(super) struct BuildProgress {
-    bar: ProgressBar,
+    rows: MultiProgress,
+    bars: BTreeMap<GraphId, ProgressBar>,
     terminal: bool,
     quiet: bool,
 }
@@ -22,49 +25,61 @@ impl BuildProgress {
         } else {
             ProgressDrawTarget::hidden()
         };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = "{spinner} {prefix} {wide_msg} {pos}/{len} {elapsed}";
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is written here"));
-        if terminal {
-            bar.enable_steady_tick(Duration::from_millis(120));
-        }
         Self {
-            bar,
+            rows: MultiProgress::with_draw_target(target),
+            bars: BTreeMap::new(),
             terminal,
             quiet,
         }
     }
 
-    fn begin(&self, what: String) {
+    fn begin(&mut self, graph: GraphId, what: &str) {
         if self.terminal {
-            self.bar.set_prefix(what);
-            self.bar.set_message("");
+            let bar = self.bars.entry(graph).or_insert_with(|| {
+                let bar = self.rows.add(ProgressBar::no_length());
+                let style = "{spinner} {prefix} {wide_msg} {pos}/{len} {elapsed}";
+                bar.set_style(
+                    ProgressStyle::with_template(style).expect("the template is written here"),
+                );
+                bar.enable_steady_tick(Duration::from_millis(120));
+                bar
+            });
+            bar.set_prefix(format!("{graph}: {what}"));
+            bar.set_message("");
         } else if !self.quiet {
-            printer::say(what);
+            printer::say(format!("{graph}: {what}"));
         }
+    }
+
+    /// Says a line that stays, above the rows.
+    fn say(&self, line: String) {
+        self.rows.suspend(|| printer::say(line));
     }
 }
 
 impl Watch for BuildProgress {
     fn on(&mut self, event: Event<'_>) {
         match event {
-            Event::Waiting { graph } => {
-                self.begin(format!("{graph}: another process builds it; waiting"));
-            }
+            Event::Waiting { graph } => self.begin(graph, "another process builds it; waiting"),
             Event::Compiling {
                 graph,
                 backend,
                 precision,
-            } => self.begin(format!("{graph}: building {precision} with {backend}")),
+            } => self.begin(graph, &format!("building {precision} with {backend}")),
             Event::Verifying { graph, backend } => {
-                self.begin(format!("{graph}: comparing {backend} with the reference"));
+                self.begin(graph, &format!("comparing {backend} with the reference"));
             }
             Event::Step {
-                phase, done, total, ..
+                graph,
+                phase,
+                done,
+                total,
             } => {
-                self.bar.set_message(phase.to_owned());
-                self.bar.set_length(u64::from(total));
-                self.bar.set_position(u64::from(done));
+                if let Some(bar) = self.bars.get(&graph) {
+                    bar.set_message(phase.to_owned());
+                    bar.set_length(u64::from(total));
+                    bar.set_position(u64::from(done));
+                }
             }
             Event::Log { graph, line } => tracing::info!(%graph, line, "library"),
             Event::PassedOver {
@@ -72,22 +87,30 @@ impl Watch for BuildProgress {
                 backend,
                 reason,
             } => {
-                self.bar.suspend(|| {
-                    printer::say(format!(
-                        "{graph}: {backend} failed ({reason}); going on with the next backend"
-                    ));
-                });
+                self.say(format!(
+                    "{graph}: {backend} failed ({reason}); going on with the next backend"
+                ));
             }
-            Event::Done(built) if !self.terminal && !self.quiet => {
-                printer::say(format!("{}: done", built.graph));
+            Event::Stays { graph, entry } => {
+                self.say(format!("{graph}: the engine built before stays: {entry}"));
             }
-            Event::Done(_) => {}
+            Event::Done(built) => {
+                if let Some(bar) = self.bars.remove(&built.graph) {
+                    bar.finish_and_clear();
+                    self.rows.remove(&bar);
+                }
+                if !self.terminal && !self.quiet {
+                    printer::say(format!("{}: done", built.graph));
+                }
+            }
         }
     }
 }
 
 impl Drop for BuildProgress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        for bar in self.bars.values() {
+            bar.finish_and_clear();
+        }
     }
 }

@@ -4,10 +4,12 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
+use super::values::positive;
 use crate::deploy::WarmRun;
 use crate::ids::GraphId;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// Run every graph at its opt shapes, here or in a running server
@@ -19,6 +21,9 @@ pub(super) struct Args {
     /// Bundle: a folder, or a name under onnx/
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    /// Runs after the first one of each graph; more of them make the figures steadier
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive::<NonZeroU32>, conflicts_with = "url")]
+    runs: NonZeroU32,
     #[command(flatten)]
     load: model::LoadFlags,
 }
@@ -42,7 +47,8 @@ fn here(args: &Args, context: &Context) -> Result<Report, Failure> {
     let name = bundle.manifest().name.clone();
     let spinner = printer::spinner(format!("warming up {name}"), context.quiet());
     let lane = deployment.lane(0)?;
-    let runs = deployment.warmup.run(&lane, |run| {
+    let warmup = deployment.warmup.clone().with_steady_runs(args.runs);
+    let runs = warmup.run(&lane, |run| {
         spinner.set_message(format!("{} {}", run.graph, run.shapes));
     });
     spinner.finish_and_clear();
@@ -93,7 +99,15 @@ fn said(text: &str) -> String {
 fn text_of(report: &Report) -> String {
     let mut text = String::new();
     for (model, runs) in report {
-        let heading = ["graph", "shapes", "backend", "first ms", "steady ms"];
+        let heading = [
+            "graph",
+            "shapes",
+            "backend",
+            "first ms",
+            "steady ms",
+            "median ms",
+            "p95 ms",
+        ];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         rows.extend(runs.iter().map(|run| {
             vec![
@@ -102,6 +116,8 @@ fn text_of(report: &Report) -> String {
                 run.backend.to_string(),
                 format!("{:.2}", run.first_ms),
                 format!("{:.2}", run.steady_ms),
+                format!("{:.2}", run.median_ms),
+                format!("{:.2}", run.p95_ms),
             ]
         }));
         write!(text, "{model}\n{}", table(&rows)).expect("a string takes all");

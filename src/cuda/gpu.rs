@@ -1,12 +1,12 @@
-//! A device in use, its streams and its memory.
+//! A device in use, and its streams of work.
 #![expect(unsafe_code, reason = "keeps the promises the driver's calls ask for")]
 
-use super::driver::{CudaError, Driver, Memory, RawStream};
+use super::driver::{CudaError, CudaErrorKind, Driver, Memory, RawStream};
 use super::nvidia::Nvidia;
 use super::probe::NoCuda;
-use crate::tensor::{DeviceBytes, DeviceBytesMut};
-use std::slice;
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device in use. Clones share it; the last one lets it go.
 #[derive(Debug, Clone)]
@@ -19,26 +19,15 @@ pub struct Gpu {
 pub struct Stream {
     gpu: Gpu,
     raw: RawStream,
+    /// Host copies enqueued so far.
+    enqueued: AtomicU64,
+    /// Of them, those that are done for certain.
+    done: AtomicU64,
+    recording: Mutex<Option<Kept>>,
 }
 
-/// Device memory that belongs to one stream's work. Dropping waits for the stream.
-#[derive(Debug)]
-pub struct DeviceBuffer {
-    stream: Arc<Stream>,
-    address: u64,
-    len: usize,
-}
-
-/// Page-locked host memory that belongs to one stream's work. Dropping waits for the stream.
-#[derive(Debug)]
-pub struct PinnedBuffer {
-    stream: Arc<Stream>,
-    memory: *mut u8,
-    len: usize,
-}
-
-// SAFETY: the memory is this buffer's alone, and the driver takes it back from any thread.
-unsafe impl Send for PinnedBuffer {}
+/// Memory that recorded work uses.
+pub(super) type Kept = Vec<Arc<dyn Any + Send + Sync>>;
 
 impl Gpu {
     /// Opens a device by its ordinal after `CUDA_VISIBLE_DEVICES`.
@@ -54,6 +43,10 @@ impl Gpu {
     #[cfg(feature = "testkit")]
     pub(super) fn with_driver(driver: Arc<dyn Driver>) -> Self {
         Self { driver }
+    }
+
+    pub(super) fn driver(&self) -> &dyn Driver {
+        &*self.driver
     }
 
     /// The device's ordinal.
@@ -85,6 +78,9 @@ impl Gpu {
         Ok(Arc::new(Stream {
             raw: self.driver.create_stream()?,
             gpu: self.clone(),
+            enqueued: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            recording: Mutex::new(None),
         }))
     }
 }
@@ -103,209 +99,69 @@ impl Stream {
     /// Waits until all work enqueued so far is done.
     ///
     /// # Errors
-    /// [`CudaError`] of this or of earlier work.
+    /// [`CudaError`] of this or of earlier work; of kind [`CudaErrorKind::Capture`] while work is recorded, which is
+    /// never done by itself.
     pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.check_not_recording("waiting for the device")?;
+        let enqueued = self.enqueued.load(Ordering::Acquire);
         // SAFETY: live until `drop`.
-        unsafe { self.gpu.driver.synchronize(self.raw) }
+        unsafe { self.gpu.driver.synchronize(self.raw) }?;
+        self.done.fetch_max(enqueued, Ordering::AcqRel);
+        Ok(())
     }
 
-    /// Device memory for this stream's work. No bytes are one byte, which has an address.
-    ///
-    /// # Errors
-    /// [`CudaError`].
-    pub fn allocate(self: &Arc<Self>, len: usize) -> Result<DeviceBuffer, CudaError> {
-        Ok(DeviceBuffer {
-            address: self.gpu.driver.allocate(len.max(1))?,
-            len,
-            stream: Arc::clone(self),
-        })
+    /// Counts one copy between host and device; the number it has.
+    pub(super) fn count_host_copy(&self) -> u64 {
+        self.enqueued.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Page-locked host memory for this stream's copies, zeroed.
-    ///
-    /// # Errors
-    /// [`CudaError`].
-    pub fn allocate_pinned(self: &Arc<Self>, len: usize) -> Result<PinnedBuffer, CudaError> {
-        let memory = self.gpu.driver.allocate_pinned(len.max(1))?;
-        // SAFETY: just allocated with at least this size.
-        unsafe { memory.write_bytes(0, len) };
-        Ok(PinnedBuffer {
-            memory,
-            len,
-            stream: Arc::clone(self),
-        })
-    }
-
-    /// Copies the first `len` bytes of `from` to `to`, in order. Returns before it is done.
-    ///
-    /// # Errors
-    /// [`CudaError`].
-    ///
-    /// # Panics
-    /// When a buffer is shorter, or belongs to another stream.
-    pub fn upload(
-        &self,
-        to: &mut DeviceBuffer,
-        from: &PinnedBuffer,
-        len: usize,
-    ) -> Result<(), CudaError> {
-        self.check(&[&to.stream, &from.stream]);
-        let room = to.len.min(from.len);
-        assert!(len <= room, "the buffers hold {room} bytes, not {len}");
-        // SAFETY: both buffers are this stream's and wait for it before they go; the pinned one lends its bytes only after
-        // it has waited as well.
-        let from = unsafe { slice::from_raw_parts(from.memory, len) };
-        // SAFETY: as above.
-        unsafe { self.gpu.driver.upload(self.raw, to.address, from) }
-    }
-
-    /// Copies the first `len` bytes of `from` to `to`, in order. Returns before it is done; reading waits.
-    ///
-    /// # Errors
-    /// [`CudaError`].
-    ///
-    /// # Panics
-    /// When a buffer is shorter, or belongs to another stream.
-    pub fn download(
-        &self,
-        to: &mut PinnedBuffer,
-        from: &DeviceBuffer,
-        len: usize,
-    ) -> Result<(), CudaError> {
-        self.check(&[&to.stream, &from.stream]);
-        let room = to.len.min(from.len);
-        assert!(len <= room, "the buffers hold {room} bytes, not {len}");
-        // SAFETY: as in `upload`.
-        let to = unsafe { slice::from_raw_parts_mut(to.memory, len) };
-        // SAFETY: as above.
-        unsafe { self.gpu.driver.download(self.raw, to, from.address) }
-    }
-
-    /// Copies device memory to the host, behind the work enqueued so far, and waits for it.
-    ///
-    /// # Errors
-    /// [`CudaError`] of this or of earlier work.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn read(&self, from: DeviceBytes<'_>, to: &mut [u8]) -> Result<(), CudaError> {
-        assert_eq!(from.len(), to.len(), "a copy has one length");
-        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
-        unsafe { self.gpu.driver.download(self.raw, to, from.address()) }?;
+    /// Waits until the host copy of this number is done, where that is not known already.
+    pub(super) fn wait_for_host_copy(&self, number: u64) -> Result<(), CudaError> {
+        if number <= self.done.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.synchronize()
     }
 
-    /// Copies host memory to the device, behind the work enqueued so far, and waits for it.
-    ///
-    /// # Errors
-    /// [`CudaError`] of this or of earlier work.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn write(&self, to: &mut DeviceBytesMut<'_>, from: &[u8]) -> Result<(), CudaError> {
-        assert_eq!(to.len(), from.len(), "a copy has one length");
-        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
-        unsafe { self.gpu.driver.upload(self.raw, to.address(), from) }?;
-        self.synchronize()
+    /// What recorded work uses so far; `None` while nothing is recorded.
+    pub(super) fn recording(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, streams: &[&Arc<Stream>]) {
-        for stream in streams {
-            assert!(
-                std::ptr::eq(self, Arc::as_ptr(stream)),
-                "a buffer is used on the stream it was made for"
-            );
+    /// While work is recorded: lets `memory` live as long as the recording.
+    pub(super) fn keep(&self, memory: &Arc<impl Any + Send + Sync>) {
+        if let Some(kept) = &mut *self.recording() {
+            kept.push(Arc::clone(memory) as Arc<dyn Any + Send + Sync>);
+        }
+    }
+
+    /// # Errors
+    /// [`CudaError`] of kind [`CudaErrorKind::Capture`] while work is recorded.
+    pub(super) fn check_not_recording(&self, operation: &'static str) -> Result<(), CudaError> {
+        if self.recording().is_none() {
+            return Ok(());
+        }
+        Err(CudaError {
+            operation,
+            kind: CudaErrorKind::Capture,
+            reason: "the host cannot take part in work that is being recorded".to_owned(),
+        })
+    }
+
+    /// Lets the work end. On a lost device there is none left, and the driver takes memory back all the same.
+    pub(super) fn settle(&self) {
+        if let Err(error) = self.synchronize() {
+            tracing::warn!(%error, "the stream's last work failed");
         }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        wait(self);
+        self.settle();
         // SAFETY: ours, and without work.
         unsafe { self.gpu.driver.destroy_stream(self.raw) };
-    }
-}
-
-impl DeviceBuffer {
-    /// Size in bytes.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The first `len` bytes, to read.
-    ///
-    /// # Panics
-    /// When there are fewer.
-    pub fn bytes(&self, len: usize) -> DeviceBytes<'_> {
-        assert!(len <= self.len, "the buffer holds {} bytes", self.len);
-        // SAFETY: allocated until `drop`, which the borrow keeps away.
-        unsafe { DeviceBytes::from_owner(self, self.address, len, self.stream.gpu.ordinal()) }
-    }
-
-    /// The first `len` bytes, to write.
-    ///
-    /// # Panics
-    /// When there are fewer.
-    pub fn bytes_mut(&mut self, len: usize) -> DeviceBytesMut<'_> {
-        assert!(len <= self.len, "the buffer holds {} bytes", self.len);
-        let (address, ordinal) = (self.address, self.stream.gpu.ordinal());
-        // SAFETY: allocated until `drop`, which the borrow keeps away.
-        unsafe { DeviceBytesMut::from_owner(self, address, len, ordinal) }
-    }
-}
-
-impl Drop for DeviceBuffer {
-    fn drop(&mut self) {
-        wait(&self.stream);
-        // SAFETY: ours, and its stream has done all its work.
-        unsafe { self.stream.gpu.driver.free(self.address) };
-    }
-}
-
-impl PinnedBuffer {
-    /// The bytes; waits for the stream's copies.
-    ///
-    /// # Errors
-    /// [`CudaError`] of this or of earlier work.
-    pub fn bytes(&self) -> Result<&[u8], CudaError> {
-        self.stream.synchronize()?;
-        // SAFETY: allocated with this size, initialised at the start, and no copy is under way.
-        Ok(unsafe { slice::from_raw_parts(self.memory, self.len) })
-    }
-
-    /// The bytes, to write; waits for the stream's copies.
-    ///
-    /// # Errors
-    /// [`CudaError`] of this or of earlier work.
-    pub fn bytes_mut(&mut self) -> Result<&mut [u8], CudaError> {
-        self.stream.synchronize()?;
-        // SAFETY: as in `bytes`, and borrowed exclusively.
-        Ok(unsafe { slice::from_raw_parts_mut(self.memory, self.len) })
-    }
-}
-
-impl Drop for PinnedBuffer {
-    fn drop(&mut self) {
-        wait(&self.stream);
-        // SAFETY: ours, and its stream has done all its copies.
-        unsafe {
-            self.stream
-                .gpu
-                .driver
-                .free_pinned(self.memory, self.len.max(1));
-        }
-    }
-}
-
-/// Lets a stream's work end. On a lost device there is none left, and the driver takes memory back all the same.
-fn wait(stream: &Stream) {
-    if let Err(error) = stream.synchronize() {
-        tracing::warn!(%error, "the stream's last work failed");
     }
 }

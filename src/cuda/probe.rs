@@ -18,6 +18,20 @@ pub struct Driver {
     pub devices: Vec<Device>,
 }
 
+impl Driver {
+    /// A device by its ordinal after `CUDA_VISIBLE_DEVICES`.
+    ///
+    /// # Errors
+    /// [`NoCuda::NoSuchDevice`].
+    pub fn device(&self, ordinal: u32) -> Result<&Device, NoCuda> {
+        let found = self.devices.len();
+        let at = usize::try_from(ordinal).unwrap_or(usize::MAX);
+        self.devices
+            .get(at)
+            .ok_or(NoCuda::NoSuchDevice { ordinal, found })
+    }
+}
+
 /// One device.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Device {

@@ -15,7 +15,7 @@ pub use warmup::{WarmRun, Warmup, WarmupError};
 use crate::backend::{
     Artifacts, Backends, Falls, Lane, LoadError, LoadOptions, StoredArtifact, select,
 };
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, Vocabulary};
+use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{EngineStore, Entry, SignatureText};
 use crate::ids::{BackendId, GraphId, Precision, Tier};
@@ -182,7 +182,7 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
         device: request.options.device,
         rebuild: false,
         verify: false,
-        timing_cache: None,
+        timings: TimingsAt::Nowhere,
     }
 }
 

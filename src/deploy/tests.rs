@@ -78,7 +78,7 @@ impl Bench {
             device: 0,
             rebuild: false,
             verify: false,
-            timing_cache: None,
+            timings: build::TimingsAt::Nowhere,
         };
         let plan = build::plan(&request, &mut StatCache::in_memory()).expect("planned");
         let begun = store.begin(&plan.graphs[0].inputs, "engine", false);

@@ -8,6 +8,7 @@ use crate::pipeline::LoadedGraph;
 use crate::profile::ShapeSet;
 use crate::tensor::{AxisSizes, Placement, SignatureError, Tensor};
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 /// Runs every graph at the opt shapes of its profile, on random inputs.
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 pub struct Warmup {
     vocabulary: Vocabulary,
     graphs: Vec<(GraphId, LoadedGraph, Vec<ShapeSet>)>,
+    steady_runs: NonZeroU32,
 }
 
 /// One graph at one set of shapes.
@@ -30,6 +32,10 @@ pub struct WarmRun {
     pub first_ms: f64,
     /// Shortest time of the runs after it.
     pub steady_ms: f64,
+    /// Their median.
+    pub median_ms: f64,
+    /// What nineteen of twenty of them do not exceed.
+    pub p95_ms: f64,
 }
 
 /// Why a graph did not become warm.
@@ -69,14 +75,24 @@ pub enum WarmupError {
     },
 }
 
-/// Runs after the first one, of which the shortest counts.
-const STEADY_RUNS: usize = 3;
+/// Runs after the first one.
+const STEADY_RUNS: NonZeroU32 = NonZeroU32::new(3).expect("some");
 
 impl Warmup {
     pub(super) fn new(vocabulary: Vocabulary) -> Self {
         Self {
             vocabulary,
             graphs: Vec::new(),
+            steady_runs: STEADY_RUNS,
+        }
+    }
+
+    /// The same with so many runs after the first one, for measuring.
+    #[must_use]
+    pub fn with_steady_runs(self, steady_runs: NonZeroU32) -> Self {
+        Self {
+            steady_runs,
+            ..self
         }
     }
 
@@ -104,8 +120,10 @@ impl Warmup {
                     graph,
                     backend: loaded.backend,
                     shapes: set.name.clone(),
-                    first_ms: first.as_secs_f64() * 1e3,
-                    steady_ms: steady.as_secs_f64() * 1e3,
+                    first_ms: milliseconds(first),
+                    steady_ms: milliseconds(steady[0]),
+                    median_ms: milliseconds(steady[steady.len() / 2]),
+                    p95_ms: milliseconds(steady[(steady.len() * 19).div_ceil(20) - 1]),
                 };
                 after(&run);
                 runs.push(run);
@@ -114,13 +132,13 @@ impl Warmup {
         Ok(runs)
     }
 
-    /// Time of the first run, and the shortest one of the others.
+    /// Time of the first run, and those of the others, the shortest first.
     fn timed(
         &self,
         graph: GraphId,
         session: &mut dyn Session,
         set: &ShapeSet,
-    ) -> Result<(Duration, Duration), WarmupError> {
+    ) -> Result<(Duration, Vec<Duration>), WarmupError> {
         let sizes = set.sizes(|extent| extent.opt);
         let inputs = random_inputs(graph, session.signature(), &sizes, self.vocabulary, 0)
             .map_err(|source| WarmupError::Shapes {
@@ -136,12 +154,15 @@ impl Warmup {
             })
         };
         let first = time()?;
-        let mut steady = time()?;
-        for _ in 1..STEADY_RUNS {
-            steady = steady.min(time()?);
-        }
+        let steady = (0..self.steady_runs.get()).map(|_| time());
+        let mut steady: Vec<Duration> = steady.collect::<Result<_, _>>()?;
+        steady.sort_unstable();
         Ok((first, steady))
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn run_once(

@@ -61,6 +61,8 @@ impl Speaker for FakeSpeaker {
             shapes: "prefill".to_owned(),
             first_ms: 2.0,
             steady_ms: 1.0,
+            median_ms: 1.0,
+            p95_ms: 1.0,
         }])
     }
 

@@ -1,8 +1,10 @@
 //! What tests share: libraries that may be missing, recorded data, small graphs.
 
+mod on_ort;
 mod runtime;
 mod skip;
 
+pub use on_ort::tensorrt_on_ort_or_skip;
 pub use runtime::{backend_or_skip, runtime_dir, test_backends};
 pub use skip::skip;
 

@@ -6,7 +6,6 @@ use super::log::{Kept, LogLine};
 use super::network::{NetworkSummary, TensorInfo};
 use super::plan_header::{PlanHeader, PlanHeaderError};
 use super::request::{BuildProgress, BuildRequest, TimingCache};
-use super::version::Flavour;
 use crate::cuda::{self, NoCuda};
 use crate::hint::{Class, Hint};
 use crate::profile::{InputRange, OptProfile};
@@ -27,6 +26,8 @@ pub struct BuiltPlan {
     pub network: NetworkSummary,
     /// Timings to begin the next build with, where a cache was asked for.
     pub timing_cache: Option<Vec<u8>>,
+    /// Why the build did not begin with the timings it was given, where the library refused them.
+    pub timings_refused: Option<String>,
     /// The library's warnings, in order, without repetition.
     pub warnings: Vec<String>,
 }
@@ -126,8 +127,7 @@ impl TrtLibrary {
         request: &BuildRequest<'_>,
         progress: &dyn BuildProgress,
     ) -> Result<BuiltPlan, BuildError> {
-        if self.version().flavour == Flavour::TensorRt {
-            // Without a driver its factories crash or return addresses of nothing.
+        if self.needs_driver {
             cuda::probe().map_err(BuildError::NoDevice)?;
         }
         self.build_where_safe(request, progress)
@@ -165,7 +165,18 @@ impl TrtLibrary {
         progress: &dyn BuildProgress,
     ) -> Result<BuiltPlan, BuildFailure> {
         let path = request.onnx_path.map(c_path).transpose()?;
-        let mut builder = BuilderHandle::new(&self.handle, request, progress)?;
+        let mut timings_refused = None;
+        let mut builder = match BuilderHandle::new(&self.handle, request, progress) {
+            Err(error) if error.status == Status::ForeignTimings => {
+                timings_refused = Some(error.message);
+                let anew = BuildRequest {
+                    timing_cache: TimingCache::Fresh,
+                    ..*request
+                };
+                BuilderHandle::new(&self.handle, &anew, progress)?
+            }
+            made => made?,
+        };
         if let Err(error) = builder.parse(path.as_deref()) {
             return Err(if error.status == Status::ParseFailed {
                 BuildError::Parse(builder.parse_errors()).into()
@@ -191,6 +202,7 @@ impl TrtLibrary {
             header,
             network,
             timing_cache,
+            timings_refused,
             warnings: Vec::new(),
         })
     }

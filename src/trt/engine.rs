@@ -1,25 +1,26 @@
-//! Deserialised engines and the contexts that run them.
-#![expect(unsafe_code, reason = "keeps the promises an enqueued run asks for")]
+//! Deserialised engines.
 
-use super::handle::{ContextHandle, EngineHandle, ShimError, Status};
+use super::handle::{EngineHandle, ShimError, Status};
 use super::library::TrtLibrary;
 use super::log::LogLine;
 use super::network::TensorInfo;
 use super::plan_header::{PlanHeader, PlanHeaderError};
-use crate::cuda::{DeviceBuffer, Gpu, Stream};
+use crate::cuda::Gpu;
 use crate::tensor::Shape;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 /// A deserialised engine: weights on one device, shared by all contexts on it.
 #[derive(Debug)]
 pub struct TrtEngine {
-    handle: EngineHandle,
+    pub(super) handle: EngineHandle,
     gpu: Gpu,
-    library: &'static TrtLibrary,
+    pub(super) library: &'static TrtLibrary,
     ports: Vec<EnginePort>,
     /// Per profile and port; `None` for outputs.
     ranges: Vec<Vec<Option<EngineRange>>>,
     scratch_bytes: u64,
+    /// Per profile.
+    profile_scratch_bytes: Vec<u64>,
 }
 
 /// One input or output of an engine.
@@ -53,19 +54,6 @@ pub struct EngineRange {
     pub max: Shape,
 }
 
-/// One lane's right to run an engine.
-///
-/// Fields drop in order: waiting for the stream first, then the context, then its memory and our share of the engine.
-#[derive(Debug)]
-pub struct TrtContext {
-    idle: WaitOnDrop,
-    handle: ContextHandle,
-    /// The addresses the handle holds point into it.
-    _scratch: DeviceBuffer,
-    profile: Option<usize>,
-    engine: Arc<TrtEngine>,
-}
-
 /// Why an engine does not load or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,6 +67,19 @@ pub enum EngineError {
     /// CUDA failed.
     #[error(transparent)]
     Cuda(#[from] crate::cuda::CudaError),
+    /// A run was to be enqueued before a profile was taken.
+    #[error("no optimisation profile was taken")]
+    NoProfile,
+    /// The scratch memory is too small for a profile.
+    #[error("profile {profile} needs {needed} bytes of scratch memory, {given} were given")]
+    Scratch {
+        /// The profile.
+        profile: usize,
+        /// Bytes it needs.
+        needed: u64,
+        /// Bytes there are.
+        given: u64,
+    },
     /// The library gave up.
     #[error("{message}{}", last_words(log))]
     Failed {
@@ -129,6 +130,10 @@ impl TrtLibrary {
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(explained)?;
+        let profile_scratch_bytes = (0..facts.profiles)
+            .map(|profile| handle.scratch_bytes(profile))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(explained)?;
         Ok(TrtEngine {
             handle,
             gpu: gpu.clone(),
@@ -136,11 +141,12 @@ impl TrtLibrary {
             ports,
             ranges,
             scratch_bytes: facts.scratch_bytes,
+            profile_scratch_bytes,
         })
     }
 
     /// A failed call with what the library's log tells of it.
-    fn explained(&self, error: ShimError) -> EngineError {
+    pub(super) fn explained(&self, error: ShimError) -> EngineError {
         let log: Vec<LogLine> = self.handle.log().take().last.into();
         if error.status == Status::OutOfMemory || log.iter().any(LogLine::tells_out_of_memory) {
             return EngineError::OutOfMemory;
@@ -168,117 +174,20 @@ impl TrtEngine {
         *self.ranges.get(profile)?.get(port)?
     }
 
-    /// Device memory each context needs.
+    /// Device memory a context needs while it runs, the most over all profiles.
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch_bytes
+    }
+
+    /// Device memory a context needs while it runs with one profile; of TensorRT 8.6, which does not tell, the most over
+    /// all. `None` where there is no such profile.
+    pub fn profile_scratch_bytes(&self, profile: usize) -> Option<u64> {
+        self.profile_scratch_bytes.get(profile).copied()
     }
 
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
-    }
-
-    /// Makes a context whose runs go on `stream`.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn context(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<TrtContext, EngineError> {
-        let scratch_bytes = usize::try_from(self.scratch_bytes).unwrap_or(usize::MAX);
-        self.gpu.make_current()?;
-        let mut scratch = stream.allocate(scratch_bytes)?;
-        let mut handle = self
-            .handle
-            .create_context()
-            .map_err(|error| self.library.explained(error))?;
-        let address = scratch.bytes_mut(scratch_bytes).address();
-        // SAFETY: the buffer is the context's alone, and a later field of it.
-        unsafe { handle.set_scratch(address, self.scratch_bytes) }
-            .map_err(|error| self.library.explained(error))?;
-        Ok(TrtContext {
-            idle: WaitOnDrop(Arc::clone(stream)),
-            handle,
-            _scratch: scratch,
-            profile: None,
-            engine: Arc::clone(self),
-        })
-    }
-}
-
-impl TrtContext {
-    /// The engine.
-    pub fn engine(&self) -> &Arc<TrtEngine> {
-        &self.engine
-    }
-
-    /// Takes an optimisation profile for the runs to come. Does nothing where it is taken already.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn set_profile(&mut self, profile: usize) -> Result<(), EngineError> {
-        if self.profile == Some(profile) {
-            return Ok(());
-        }
-        self.profile = None;
-        let stream = self.idle.0.raw();
-        // SAFETY: the stream is live as long as `self`.
-        unsafe { self.handle.set_profile(profile, stream) }
-            .map_err(|error| self.engine.library.explained(error))?;
-        self.profile = Some(profile);
-        Ok(())
-    }
-
-    /// Tells the shape of an input, by its index among the ports.
-    ///
-    /// # Errors
-    /// [`EngineError`] where the profile does not take it.
-    pub fn set_input_shape(&mut self, port: usize, shape: Shape) -> Result<(), EngineError> {
-        self.handle
-            .set_input_shape(port, shape)
-            .map_err(|error| self.engine.library.explained(error))
-    }
-
-    /// The shape of a port that follows from the input shapes; `None` where it depends on the data.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn shape(&self, port: usize) -> Result<Option<Shape>, EngineError> {
-        self.handle
-            .shape(port)
-            .map_err(|error| self.engine.library.explained(error))
-    }
-
-    /// Enqueues one run on the context's stream.
-    ///
-    /// `addresses` names the memory of every port, in their order.
-    ///
-    /// # Safety
-    /// Each address is memory of the shape the port has now: on the host for ports that say so, else on the device, in
-    /// buffers of the context's stream. It stays valid, and written by nobody else, until the stream has come past the run.
-    ///
-    /// # Errors
-    /// [`EngineError`]; nothing was enqueued.
-    pub unsafe fn enqueue(&mut self, addresses: &[u64]) -> Result<(), EngineError> {
-        self.engine.gpu.make_current()?;
-        for (port, &address) in addresses.iter().enumerate() {
-            // SAFETY: the caller's promise.
-            unsafe { self.handle.set_address(port, address) }
-                .map_err(|error| self.engine.library.explained(error))?;
-        }
-        // SAFETY: the stream is live as long as `self`, scratch memory was set when it was made.
-        unsafe { self.handle.enqueue(self.idle.0.raw()) }
-            .map_err(|error| self.engine.library.explained(error))
-    }
-}
-
-/// Waits for its stream when dropped, so that no run is under way when what stands behind it goes.
-#[derive(Debug)]
-struct WaitOnDrop(Arc<Stream>);
-
-impl Drop for WaitOnDrop {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.synchronize() {
-            tracing::warn!(%error, "the last run failed");
-        }
     }
 }
 

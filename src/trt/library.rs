@@ -21,6 +21,8 @@ pub struct TrtLibrary {
     version: LibraryVersion,
     path: PathBuf,
     cannot_build: Option<Refusal>,
+    /// Whether its factories crash, or return addresses of nothing, where there is no driver.
+    pub(super) needs_driver: bool,
 }
 
 /// No library of the wanted product can be used.
@@ -149,6 +151,18 @@ impl TrtLibrary {
             version,
             path,
             cannot_build: None,
+            needs_driver: version.flavour == Flavour::TensorRt,
+        }
+    }
+}
+
+#[cfg(feature = "testkit")]
+impl TrtLibrary {
+    /// A library that may be entered without a driver, as a fake may.
+    pub(super) fn without_driver(self) -> Self {
+        Self {
+            needs_driver: false,
+            ..self
         }
     }
 }

@@ -9,6 +9,9 @@
 //! its headers. Rust speaks to it in the project's own enums only.
 
 mod builder;
+#[cfg(feature = "testkit")]
+mod computing;
+mod context;
 mod engine;
 mod handle;
 mod library;
@@ -32,10 +35,16 @@ mod search;
 mod sys;
 #[cfg(all(test, feature = "testkit"))]
 mod tests;
+mod timings;
 mod version;
 
 pub use builder::{BuildError, BuiltPlan, ParseError};
-pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtContext, TrtEngine};
+#[cfg(feature = "testkit")]
+pub use computing::{
+    Computation, Compute, ComputingLibrary, FakeCall, FakeFailure, FakeFault, FakeObject,
+};
+pub use context::{Scratch, TrtContext};
+pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
 pub use library::{NoLibrary, TrtLibrary};
 pub use log::{LogLine, Severity};

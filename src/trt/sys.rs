@@ -9,6 +9,7 @@ pub const CVTRT_CANCELLED: i32 = 5;
 pub const CVTRT_PARSE_FAILED: i32 = 6;
 pub const CVTRT_NO_OBJECT: i32 = 7;
 pub const CVTRT_EXCEPTION: i32 = 8;
+pub const CVTRT_FOREIGN_TIMINGS: i32 = 9;
 pub const CVTRT_ABI_RTX: i32 = 1;
 pub const CVTRT_ABI_V11: i32 = 2;
 pub const CVTRT_ABI_V10: i32 = 3;
@@ -447,6 +448,12 @@ unsafe extern "C" {
         out: *mut *mut cvtrt_blob,
         message: *mut cvtrt_message,
     ) -> cvtrt_status;
+    pub fn cvtrt_builder_add_timings(
+        builder: *mut cvtrt_builder,
+        blob: *const ::std::os::raw::c_void,
+        bytes: usize,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
     pub fn cvtrt_blob_bytes(
         blob: *const cvtrt_blob,
         data: *mut *const u8,
@@ -477,6 +484,11 @@ unsafe extern "C" {
         profile: i32,
         out: *mut cvtrt_range,
     ) -> cvtrt_status;
+    pub fn cvtrt_engine_scratch(
+        engine: *const cvtrt_engine,
+        profile: i32,
+        out: *mut u64,
+    ) -> cvtrt_status;
     pub fn cvtrt_context_create(
         engine: *mut cvtrt_engine,
         out: *mut *mut cvtrt_context,
@@ -487,6 +499,11 @@ unsafe extern "C" {
         context: *mut cvtrt_context,
         memory: *mut ::std::os::raw::c_void,
         bytes: u64,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_context_scratch(
+        context: *mut cvtrt_context,
+        out: *mut u64,
         message: *mut cvtrt_message,
     ) -> cvtrt_status;
     pub fn cvtrt_context_set_profile(

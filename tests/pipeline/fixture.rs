@@ -100,6 +100,12 @@ impl Fixture {
         falls
     }
 
+    /// Moves the lane to where the graphs are now.
+    pub(crate) fn follow_graphs(&mut self) {
+        let graphs = self.graphs.values().map(|graph| &graph.compiled);
+        self.lane = Lane::for_graphs(0, graphs).expect("the device works");
+    }
+
     pub(crate) fn tables(&self) -> Arc<Tables> {
         Arc::new(self.bundle.tables().expect("the bundle's tables"))
     }

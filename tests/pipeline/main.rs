@@ -10,3 +10,4 @@ mod llm;
 mod parity;
 mod prompt;
 mod speaking;
+mod tensorrt;

@@ -8,13 +8,13 @@ use cvtrt::pipeline::Graphs;
 use cvtrt::testkit::data_path;
 use std::collections::BTreeMap;
 
-fn goldens(folder: &str) -> GoldenSet {
+pub(crate) fn goldens(folder: &str) -> GoldenSet {
     GoldenSet::open(&data_path("goldens").join(folder)).expect("recordings of the repository")
 }
 
 /// Prints what a failing test, or `--nocapture`, shows: every case with its error.
 #[expect(clippy::print_stderr, reason = "read by whoever runs the test")]
-fn show(row: &Row) {
+pub(crate) fn show(row: &Row) {
     let Row {
         stage,
         case,
@@ -40,20 +40,25 @@ fn assert_passes(report: &Report, wanted: &[(Stage, usize)]) {
     }
 }
 
-#[test]
-fn every_stage_is_as_recorded() {
-    let Some(fixture) = Fixture::cosyvoice2("every stage is as recorded") else {
-        return;
-    };
-    let report = replay(&goldens("cosyvoice2-tiny"), &fixture.subject(), &mut show);
-    let report = report.expect("recordings of this bundle");
+/// Every recorded case of the small bundle passes.
+#[track_caller]
+pub(crate) fn assert_all_stages_pass(report: &Report) {
     let wanted = [
         (Stage::Llm, 11),
         (Stage::Flow, 43),
         (Stage::Hift, 8),
         (Stage::EndToEnd, 2),
     ];
-    assert_passes(&report, &wanted);
+    assert_passes(report, &wanted);
+}
+
+#[test]
+fn every_stage_is_as_recorded() {
+    let Some(fixture) = Fixture::cosyvoice2("every stage is as recorded") else {
+        return;
+    };
+    let report = replay(&goldens("cosyvoice2-tiny"), &fixture.subject(), &mut show);
+    assert_all_stages_pass(&report.expect("recordings of this bundle"));
 }
 
 #[test]

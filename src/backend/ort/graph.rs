@@ -139,10 +139,12 @@ impl CompiledGraph for OrtGraph {
             Provider::Cpu => Footprint {
                 host_bytes: self.weight_bytes,
                 device_bytes: 0,
+                scratch_bytes: 0,
             },
             Provider::Cuda => Footprint {
                 host_bytes: 0,
                 device_bytes: self.weight_bytes,
+                scratch_bytes: 0,
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use super::TensorRt;
 use super::phases::Phases;
+use crate::backend::timings::TimingFile;
 use crate::backend::{
     Backend, CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress,
 };
@@ -30,10 +31,10 @@ pub(super) fn compile(
     }
     let (onnx, path) = read_model(request.model)?;
     // RTX takes no timings: it compiles for the device only when a plan is first loaded.
-    let timing_cache = request
+    let mut timings = request
         .timing_cache
-        .filter(|_| on.flavour == Flavour::TensorRt);
-    let timings = read_timings(timing_cache)?;
+        .filter(|_| on.flavour == Flavour::TensorRt)
+        .map(TimingFile::read);
     let hardware = if request.options.hardware_compatible {
         HardwareCompatibility::AmperePlus
     } else {
@@ -51,10 +52,9 @@ pub(super) fn compile(
         tf32: request.options.tf32,
         version_compatible: request.options.version_compatible,
         hardware,
-        timing_cache: match (&timings, timing_cache) {
-            (Some(bytes), _) => TimingCache::From(bytes),
-            (None, Some(_)) => TimingCache::Fresh,
-            (None, None) => TimingCache::Off,
+        timing_cache: match &timings {
+            Some(file) => file.bytes().map_or(TimingCache::Fresh, TimingCache::From),
+            None => TimingCache::Off,
         },
     };
     let phases = Phases::default();
@@ -63,13 +63,20 @@ pub(super) fn compile(
         .build(&wanted, &listen)
         .map_err(|error| explain(on, error, request))?;
     write(request.engine, &built.plan)?;
-    if let (Some(path), Some(timings)) = (timing_cache, &built.timing_cache) {
-        write(path, timings)?;
+    if let (Some(file), Some(reason)) = (&mut timings, &built.timings_refused) {
+        file.refuse(reason);
     }
+    let timings = timings.zip(built.timing_cache).map(|(file, ours)| {
+        file.keep(&ours, |ours, theirs| {
+            let merged = library.merge_timings(ours, theirs);
+            merged.map_err(|error| error.to_string())
+        })
+    });
     let layers = built.network.layers.into_iter().map(summarised).collect();
     Ok(EngineReport {
         layers,
         warnings: built.warnings,
+        timings,
         ..EngineReport::default()
     })
 }
@@ -131,18 +138,6 @@ fn read_model(model: Model<'_>) -> Result<(Cow<'_, [u8]>, PathBuf), CompileError
                 source,
             }),
         },
-    }
-}
-
-fn read_timings(path: Option<&Path>) -> Result<Option<Vec<u8>>, CompileError> {
-    let Some(path) = path else { return Ok(None) };
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CompileError::File {
-            path: path.to_owned(),
-            source,
-        }),
     }
 }
 

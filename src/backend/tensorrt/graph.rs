@@ -72,11 +72,12 @@ impl CompiledGraph for TrtGraph {
         Some(self.engine.gpu())
     }
 
-    /// The weights; every lane's scratch memory comes on top.
+    /// The weights are nearly the plan.
     fn footprint(&self) -> Footprint {
         Footprint {
             host_bytes: 0,
             device_bytes: self.plan_bytes,
+            scratch_bytes: self.engine.scratch_bytes(),
         }
     }
 
@@ -91,10 +92,11 @@ impl CompiledGraph for TrtGraph {
             }
             .into());
         };
-        let context = self
-            .engine
-            .context(stream)
-            .map_err(|error| load_error(self.backend, &self.path, error))?;
+        let context = match lane.scratch(self.engine.scratch_bytes()) {
+            Some(scratch) => self.engine.context_with(scratch),
+            None => self.engine.context(stream),
+        };
+        let context = context.map_err(|error| load_error(self.backend, &self.path, error))?;
         let stream = Arc::clone(stream);
         Ok(Box::new(TrtSession::new(self, context, stream)))
     }

@@ -25,8 +25,8 @@ pub struct TensorRt {
 /// Where library and device come from.
 #[derive(Debug)]
 enum Source {
-    /// What this machine has.
-    Search(SearchPath),
+    /// What this machine has: libraries, and a device by its ordinal after `CUDA_VISIBLE_DEVICES`.
+    Search { path: SearchPath, device: u32 },
     /// Given ones.
     #[cfg(feature = "testkit")]
     Given {
@@ -36,19 +36,19 @@ enum Source {
 }
 
 impl TensorRt {
-    /// `tensorrt`.
-    pub fn proper(search: SearchPath) -> Self {
+    /// `tensorrt`, building for a device by its ordinal after `CUDA_VISIBLE_DEVICES`.
+    pub fn proper(path: SearchPath, device: u32) -> Self {
         Self {
             flavour: Flavour::TensorRt,
-            source: Source::Search(search),
+            source: Source::Search { path, device },
         }
     }
 
-    /// `tensorrt-rtx`.
-    pub fn rtx(search: SearchPath) -> Self {
+    /// `tensorrt-rtx`, as [`TensorRt::proper`].
+    pub fn rtx(path: SearchPath, device: u32) -> Self {
         Self {
             flavour: Flavour::TensorRtRtx,
-            source: Source::Search(search),
+            source: Source::Search { path, device },
         }
     }
 
@@ -63,7 +63,7 @@ impl TensorRt {
 
     fn library(&self) -> Result<&'static TrtLibrary, Unavailable> {
         match &self.source {
-            Source::Search(search) => TrtLibrary::load(self.flavour, search)
+            Source::Search { path, .. } => TrtLibrary::load(self.flavour, path)
                 .map_err(|error| self.unavailable(error.to_string())),
             #[cfg(feature = "testkit")]
             Source::Given { library, .. } => Ok(library),
@@ -72,7 +72,7 @@ impl TensorRt {
 
     fn gpu(&self, ordinal: u32) -> Result<Gpu, Unavailable> {
         match &self.source {
-            Source::Search(_) => {
+            Source::Search { .. } => {
                 Gpu::open(ordinal).map_err(|error| self.unavailable(error.to_string()))
             }
             #[cfg(feature = "testkit")]
@@ -80,13 +80,13 @@ impl TensorRt {
         }
     }
 
-    /// The first device, with what tells it from others; `None` where the device is a given one.
+    /// The device, with what tells it from others; `None` where it is a given one.
     fn device(&self) -> Result<Option<cuda::Device>, Unavailable> {
         match &self.source {
-            Source::Search(_) => match cuda::probe() {
-                Ok(mut driver) => Ok(Some(driver.devices.swap_remove(0))),
-                Err(reason) => Err(self.unavailable(reason.to_string())),
-            },
+            Source::Search { device, .. } => cuda::probe()
+                .and_then(|driver| driver.device(*device).cloned())
+                .map(Some)
+                .map_err(|reason| self.unavailable(reason.to_string())),
             #[cfg(feature = "testkit")]
             Source::Given { .. } => Ok(None),
         }

@@ -9,7 +9,7 @@ use crate::cache::{EngineStore, KeyInputs, Lookup, Verification};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
-use scripted::{Behaviour, backends, worker_command};
+use scripted::{Behaviour, MEETING, backends, worker_command};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ struct Bench {
     backends: Backends,
     store: EngineStore,
     deadline: Duration,
+    jobs: Jobs,
+    meeting: Option<PathBuf>,
     cancel: Cancel,
     heard: Heard,
 }
@@ -40,6 +42,7 @@ struct Heard {
     log: Vec<String>,
     passed_over: Vec<String>,
     compiled: Vec<(BackendId, Precision)>,
+    stays: Vec<String>,
     cancel_when_compiling: Option<Cancel>,
     append_when_verifying: Option<PathBuf>,
 }
@@ -67,6 +70,7 @@ impl Watch for Heard {
                 backend, precision, ..
             } => self.compiled.push((backend, precision)),
             Event::PassedOver { reason, .. } => self.passed_over.push(reason.to_owned()),
+            Event::Stays { entry, .. } => self.stays.push(entry.to_owned()),
             _ => {}
         }
     }
@@ -90,6 +94,8 @@ impl Bench {
             behaviour,
             backends: backends(behaviour),
             deadline: Duration::from_mins(1),
+            jobs: Jobs::WhatFits,
+            meeting: None,
             cancel: Cancel::default(),
             heard: Heard::default(),
         }
@@ -108,7 +114,7 @@ impl Bench {
             device: 0,
             rebuild: false,
             verify: true,
-            timing_cache: None,
+            timings: TimingsAt::Store,
         }
     }
 
@@ -123,9 +129,16 @@ impl Bench {
         let mut heard = std::mem::take(&mut self.heard);
         let mut request = self.request();
         change(&mut request);
-        let deadlines = Deadlines {
-            compile: self.deadline,
-            verify: self.deadline,
+        let workers = Workers {
+            command: match &self.meeting {
+                Some(place) => worker_command(self.behaviour).with_variable(MEETING, place),
+                None => worker_command(self.behaviour),
+            },
+            deadlines: Deadlines {
+                compile: self.deadline,
+                verify: self.deadline,
+            },
+            jobs: self.jobs,
         };
         let mut digests = StatCache::in_memory();
         let built = plan(&request, &mut digests).and_then(|plan| {
@@ -133,8 +146,7 @@ impl Bench {
                 plan,
                 &request,
                 &mut digests,
-                &worker_command(self.behaviour),
-                deadlines,
+                &workers,
                 &self.cancel,
                 &mut heard,
             )
@@ -595,6 +607,71 @@ fn forcing_builds_again() {
     assert_eq!((again[0].state, again[0].key), (RowState::Built, first.key));
     let lookup = bench.store.lookup(&plan_inputs(&bench));
     assert!(matches!(lookup, Lookup::Found(_)), "{lookup:?}");
+}
+
+#[test]
+fn a_rebuild_that_fails_leaves_the_engine_that_serves_and_says_so() {
+    let cases = [
+        Behaviour::FailsInCompile,
+        Behaviour::AbortsInCompile,
+        Behaviour::AbortsInLoad,
+        Behaviour::GivesNan,
+    ];
+    for behaviour in cases {
+        let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+        let before = bench.build().expect("builds");
+        bench.behaviour = behaviour;
+        bench.backends = backends(behaviour);
+        bench
+            .build_with(|request| request.rebuild = true)
+            .expect_err("it fails");
+        assert_eq!(bench.heard.stays, [before.entry.clone()], "{behaviour:?}");
+
+        bench.behaviour = Behaviour::Works;
+        bench.backends = backends(Behaviour::Works);
+        let after = bench.build().expect("it is there");
+        assert_eq!(
+            (after.state, after.key, after.build_ms),
+            (RowState::Cached, before.key, before.build_ms),
+            "{behaviour:?}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_build_of_another_engine_leaves_those_before() {
+    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let before = bench.build().expect("builds");
+    bench.behaviour = Behaviour::FailsInCompile;
+    bench.backends = backends(Behaviour::FailsInCompile);
+    bench
+        .build_with(|request| request.options.optimization_level = Some(5))
+        .expect_err("it fails");
+    assert_eq!(
+        bench.heard.stays,
+        Vec::<String>::new(),
+        "nothing was to be replaced"
+    );
+    assert_eq!(bench.build().expect("it is there").entry, before.entry);
+}
+
+#[test]
+fn graphs_are_built_at_once_and_listed_in_order() {
+    let mut bench = Bench::new(Behaviour::MeetsInCompile, Fallback::Never);
+    bench.jobs = Jobs::AtMost(2.try_into().expect("some"));
+    bench.deadline = Duration::from_secs(20);
+    let meeting = tempfile::tempdir().expect("temporary folder");
+    bench.meeting = Some(meeting.path().to_owned());
+    let both = vec![GraphId::HiftF0, GraphId::FlowEncoder];
+    let built = bench
+        .build_with(|request| {
+            request.scope = Scope::Named(both);
+            request.backend = Some(BackendId::TensorRtRtx);
+            request.verify = false;
+        })
+        .expect("each waits until the other is compiled too");
+    let graphs: Vec<GraphId> = built.iter().map(|row| row.graph).collect();
+    assert_eq!(graphs, [GraphId::FlowEncoder, GraphId::HiftF0]);
 }
 
 fn plan_inputs(bench: &Bench) -> KeyInputs {

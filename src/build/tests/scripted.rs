@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 const BEHAVIOUR: &str = "CVTRT_TEST_WORKER";
+/// Names the folder where workers meet.
+pub(super) const MEETING: &str = "CVTRT_TEST_MEETING";
 
 /// What the backend under test does, in parent and worker alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +28,8 @@ pub(super) enum Behaviour {
     FloodsInCompile,
     FailsInCompile,
     PanicsInCompile,
+    /// Goes on when two graphs are being compiled.
+    MeetsInCompile,
     AbortsInLoad,
     HangsInLoad,
     ComputesOtherValues,
@@ -90,6 +94,10 @@ impl Backend for Scripted {
                 graph: request.graph,
                 reason: "no tactic".to_owned(),
             }),
+            Behaviour::MeetsInCompile => {
+                meet(&request.graph.to_string());
+                self.fake.compile(request, progress)
+            }
             _ => self.fake.compile(request, progress),
         }
     }
@@ -115,6 +123,16 @@ impl Backend for Scripted {
 /// The harness captures what the print macros write; a library's output goes past it.
 fn print_without_newline(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).expect("piped");
+}
+
+/// Waits until another process is here too.
+fn meet(name: &str) {
+    let place = std::env::var_os(MEETING).expect("named by the test");
+    let place = std::path::PathBuf::from(place);
+    std::fs::write(place.join(name), b"").expect("own folder");
+    while std::fs::read_dir(&place).map_or(0, Iterator::count) < 2 {
+        std::thread::yield_now();
+    }
 }
 
 fn kill_this_process() -> ! {
@@ -146,8 +164,10 @@ fn model() -> PathBuf {
 
 /// Whether an engine is a copy of the FP32 model.
 fn is_the_model(artifact: Artifact<'_>) -> bool {
-    let engine = std::fs::read(artifact.path()).expect("built");
-    engine == std::fs::read(model()).expect("shipped")
+    let Artifact::Engine(engine) = artifact else {
+        return false;
+    };
+    std::fs::read(engine.path).expect("built") == std::fs::read(model()).expect("shipped")
 }
 
 fn signature() -> Signature {

@@ -272,6 +272,21 @@ impl<'a> BuilderHandle<'a> {
         check(status, &message)?;
         bytes_from(blob)
     }
+
+    /// Adds the timings of another build to this one's.
+    pub(in crate::trt) fn add_timings(&mut self, timings: &[u8]) -> Result<(), ShimError> {
+        let mut message = Message::new();
+        // SAFETY: the builder is live; the library copies the bytes during the call.
+        let status = unsafe {
+            sys::cvtrt_builder_add_timings(
+                self.raw.as_ptr(),
+                timings.as_ptr().cast(),
+                timings.len(),
+                message.as_mut_ptr(),
+            )
+        };
+        check(status, &message)
+    }
 }
 
 /// Destroys its builder on drop.

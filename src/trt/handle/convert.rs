@@ -47,3 +47,17 @@ pub(super) fn dtype_from(number: i32) -> Option<DType> {
         _ => return None,
     })
 }
+
+/// The seam's number of an element type.
+#[cfg(feature = "testkit")]
+pub(super) fn number_from(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => sys::CVTRT_DTYPE_F32,
+        DType::F16 => sys::CVTRT_DTYPE_F16,
+        DType::Bf16 => sys::CVTRT_DTYPE_BF16,
+        DType::I32 => sys::CVTRT_DTYPE_I32,
+        DType::I64 => sys::CVTRT_DTYPE_I64,
+        DType::Bool => sys::CVTRT_DTYPE_BOOL,
+        DType::U8 => sys::CVTRT_DTYPE_U8,
+    }
+}

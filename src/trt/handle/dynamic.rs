@@ -76,7 +76,7 @@ impl EntryPoint {
         self.0.as_ptr()
     }
 
-    #[cfg(all(test, feature = "testkit"))]
+    #[cfg(feature = "testkit")]
     pub(super) fn from_function(function: *mut c_void) -> Self {
         Self(NonNull::new(function).expect("functions have addresses"))
     }

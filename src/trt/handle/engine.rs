@@ -120,6 +120,16 @@ impl EngineHandle {
         })
     }
 
+    /// Device memory a context needs while it runs with one profile.
+    pub(in crate::trt) fn scratch_bytes(&self, profile: usize) -> Result<u64, ShimError> {
+        let mut bytes = 0;
+        // SAFETY: the engine is live, the out-parameter valid.
+        let status =
+            unsafe { sys::cvtrt_engine_scratch(self.0.as_ptr(), number(profile), &raw mut bytes) };
+        check(status, &Message::new())?;
+        Ok(bytes)
+    }
+
     /// A context without scratch memory.
     pub(in crate::trt) fn create_context(&self) -> Result<ContextHandle, ShimError> {
         let mut raw = ptr::null_mut();
@@ -160,6 +170,18 @@ impl ContextHandle {
             )
         };
         check(status, &message)
+    }
+
+    /// Device memory the next run needs. The scratch memory must be set again afterwards.
+    pub(in crate::trt) fn scratch_bytes(&mut self) -> Result<u64, ShimError> {
+        let mut bytes = 0;
+        let mut message = Message::new();
+        // SAFETY: the context is live, the out-parameters valid.
+        let status = unsafe {
+            sys::cvtrt_context_scratch(self.0.as_ptr(), &raw mut bytes, message.as_mut_ptr())
+        };
+        check(status, &message)?;
+        Ok(bytes)
     }
 
     /// # Safety

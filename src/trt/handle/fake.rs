@@ -39,6 +39,9 @@ pub(in crate::trt) enum Behaviour {
     ShapeRefused = 24,
     AddressRefused = 25,
     EnqueueFails = 26,
+    TimingsUnreadable = 27,
+    TimingsForeign = 28,
+    CombineRefused = 29,
 }
 
 /// A library whose calls the current thread records.

@@ -3,6 +3,8 @@
 mod blob;
 mod builder;
 mod callback;
+#[cfg(feature = "testkit")]
+mod computing;
 mod convert;
 mod dynamic;
 mod engine;
@@ -15,6 +17,8 @@ mod status;
 
 pub use blob::PlanBytes;
 pub(super) use builder::{BuilderHandle, RawRange};
+#[cfg(feature = "testkit")]
+pub(super) use computing::open_computing;
 pub(super) use dynamic::{DynamicLibrary, EntryPoint, load_plugin_stub};
 pub(super) use engine::{ContextHandle, EngineHandle};
 #[cfg(all(test, feature = "testkit"))]

@@ -15,6 +15,7 @@ pub(in crate::trt) enum Status {
     ParseFailed,
     NoObject,
     Exception,
+    ForeignTimings,
     /// A number the shim's header does not have.
     Unknown(i32),
 }
@@ -40,6 +41,7 @@ pub(super) fn check(status: sys::cvtrt_status, message: &Message) -> Result<(), 
         sys::CVTRT_PARSE_FAILED => Status::ParseFailed,
         sys::CVTRT_NO_OBJECT => Status::NoObject,
         sys::CVTRT_EXCEPTION => Status::Exception,
+        sys::CVTRT_FOREIGN_TIMINGS => Status::ForeignTimings,
         unknown => Status::Unknown(unknown),
     };
     Err(ShimError {

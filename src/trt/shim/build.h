@@ -154,7 +154,39 @@ public:
         throw Failure{CVTRT_UNSUPPORTED, std::string("no timing cache in this build with ") + Abi::name};
     }
 
+    void add_timings(const void* blob, std::size_t bytes) override
+    {
+        if constexpr (Abi::timing_cache) {
+            if (timing_cache_ != nullptr) {
+                const std::unique_ptr<abi::ITimingCache> other = timings_from(blob, bytes);
+                abi::ITimingCache& cache = *timing_cache_;
+                if (!cache->combine(*other, false)) {
+                    throw foreign_timings();
+                }
+                return;
+            }
+        }
+        throw Failure{CVTRT_UNSUPPORTED, std::string("no timing cache in this build with ") + Abi::name};
+    }
+
 private:
+    static Failure foreign_timings()
+    {
+        return Failure{CVTRT_FOREIGN_TIMINGS, "the timings belong to another library or device"};
+    }
+
+    // The library tells bytes that are no timings by giving no cache.
+    std::unique_ptr<abi::ITimingCache> timings_from(const void* blob, std::size_t bytes)
+    {
+        typename Abi::Config& config = *config_;
+        std::unique_ptr<abi::ITimingCache> cache(config->createTimingCache(blob, bytes));
+        if (cache == nullptr && bytes != 0) {
+            throw Failure{CVTRT_FOREIGN_TIMINGS, "the library reads no timings in them"};
+        }
+        checked(cache.get(), "createTimingCache");
+        return cache;
+    }
+
     void configure(const cvtrt_options& options)
     {
         typename Abi::Config& config = *config_;
@@ -173,10 +205,20 @@ private:
                 config->setProgressMonitor(&monitor_);
             }
         }
+        share_profiles();
         set_typing(options);
         set_portability(options);
         set_targets(options);
         set_timing_cache(options);
+    }
+
+    // Contexts of several lanes use the same profile, which an engine of TensorRT 8.6 must have been built for.
+    void share_profiles()
+    {
+        if constexpr (!Abi::shares_profiles) {
+            typename Abi::Config& config = *config_;
+            config->setPreviewFeature(Abi::PreviewFeature::kPROFILE_SHARING_0806, true);
+        }
     }
 
     // A strongly typed network computes in the types of the model. TensorRT 8.6 takes those as hints: it needs leave for
@@ -275,10 +317,9 @@ private:
             throw Failure{CVTRT_UNSUPPORTED, std::string("a timing cache with ") + Abi::name};
         } else {
             typename Abi::Config& config = *config_;
-            timing_cache_.reset(checked(
-                config->createTimingCache(options.timing_cache, options.timing_cache_bytes), "createTimingCache"));
+            timing_cache_ = timings_from(options.timing_cache, options.timing_cache_bytes);
             if (!config->setTimingCache(*timing_cache_, false)) {
-                throw Failure{CVTRT_FAILED, "the timing cache belongs to another library or device"};
+                throw foreign_timings();
             }
         }
     }

@@ -35,6 +35,8 @@ typedef int32_t cvtrt_status;
 #define CVTRT_NO_OBJECT 7
 /* A C++ exception reached the seam. */
 #define CVTRT_EXCEPTION 8
+/* The library does not take the timings: they are no timings, or those of another library or device. */
+#define CVTRT_FOREIGN_TIMINGS 9
 
 /* Which set of interface declarations a library is driven with. */
 /* TensorRT-RTX 1.5 to 1.7. */
@@ -199,6 +201,11 @@ cvtrt_status cvtrt_builder_build(cvtrt_builder* builder, cvtrt_blob** out, cvtrt
 /* The timing cache after a build; CVTRT_UNSUPPORTED where none was asked for. */
 cvtrt_status cvtrt_builder_timing_cache(cvtrt_builder* builder, cvtrt_blob** out, cvtrt_message* message);
 
+/* Adds the timings of another blob to the builder's cache, whose own win where both have one; CVTRT_UNSUPPORTED where no
+ * cache was asked for. */
+cvtrt_status cvtrt_builder_add_timings(
+    cvtrt_builder* builder, const void* blob, size_t bytes, cvtrt_message* message);
+
 /* Borrows the bytes until the blob is destroyed. */
 cvtrt_status cvtrt_blob_bytes(const cvtrt_blob* blob, const uint8_t** data, size_t* bytes);
 
@@ -233,14 +240,21 @@ cvtrt_status cvtrt_engine_port(const cvtrt_engine* engine, int32_t index, cvtrt_
 /* What one optimisation profile takes for an input. */
 cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32_t profile, cvtrt_range* out);
 
+/* Device memory a context needs while it runs with one optimisation profile. TensorRT 8.6 tells it of the engine only. */
+cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, uint64_t* out);
+
 /* A context without device memory of its own: cvtrt_context_set_scratch comes before the first run. */
 cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message);
 
 /* No run of it may be under way. Null is allowed. */
 void cvtrt_context_destroy(cvtrt_context* context);
 
-/* Device memory of at least the engine's `scratch_bytes`, not used by anything else while a run is under way. */
+/* Device memory of what the profile in use needs at least, not used by anything else while a run is under way. */
 cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uint64_t bytes, cvtrt_message* message);
+
+/* Device memory the next run needs, with all input shapes set; CVTRT_UNSUPPORTED with TensorRT 8.6. The library then
+ * wants to be told the memory again. */
+cvtrt_status cvtrt_context_scratch(cvtrt_context* context, uint64_t* out, cvtrt_message* message);
 
 /* `stream` is a CUstream, here and below. Forgets the input shapes. */
 cvtrt_status cvtrt_context_set_profile(cvtrt_context* context, int32_t profile, void* stream, cvtrt_message* message);

@@ -26,6 +26,7 @@ template <>
 class Logger<abi::ILoggerV10> final : public abi::ILoggerV10 {
 public:
     explicit Logger(LogTarget target) noexcept : target_(target) {}
+    const LogTarget& target() const noexcept { return target_; }
     void log(abi::Severity severity, const char* text) noexcept override { target_.write(severity, text); }
 
 private:
@@ -36,6 +37,7 @@ template <>
 class Logger<abi::ILoggerV11> final : public abi::ILoggerV11 {
 public:
     explicit Logger(LogTarget target) noexcept : target_(target) {}
+    const LogTarget& target() const noexcept { return target_; }
     abi::InterfaceInfo getInterfaceInfo() const noexcept override { return {"ILogger", 1, 0}; }
     void log(abi::Severity severity, const char* text) noexcept override { target_.write(severity, text); }
 

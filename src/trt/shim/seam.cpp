@@ -170,6 +170,15 @@ cvtrt_status cvtrt_builder_timing_cache(cvtrt_builder* builder, cvtrt_blob** out
     });
 }
 
+cvtrt_status cvtrt_builder_add_timings(
+    cvtrt_builder* builder, const void* blob, size_t bytes, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(builder, blob);
+        builder->add_timings(blob, bytes);
+    });
+}
+
 cvtrt_status cvtrt_blob_bytes(const cvtrt_blob* blob, const uint8_t** data, size_t* bytes)
 {
     return guarded(nullptr, [&] {
@@ -223,6 +232,14 @@ cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32
     });
 }
 
+cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, uint64_t* out)
+{
+    return guarded(nullptr, [&] {
+        need(engine, out);
+        *out = engine->scratch_bytes(profile);
+    });
+}
+
 cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message)
 {
     return guarded(message, [&] {
@@ -241,6 +258,14 @@ cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uin
     return guarded(message, [&] {
         need(context);
         context->set_scratch(memory, bytes);
+    });
+}
+
+cvtrt_status cvtrt_context_scratch(cvtrt_context* context, uint64_t* out, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(context, out);
+        *out = context->scratch_bytes();
     });
 }
 

@@ -55,6 +55,7 @@ struct cvtrt_builder {
     virtual void add_profile(const cvtrt_range* ranges, std::size_t count) = 0;
     virtual std::unique_ptr<cvtrt_blob> build() = 0;
     virtual std::unique_ptr<cvtrt_blob> timing_cache() = 0;
+    virtual void add_timings(const void* blob, std::size_t bytes) = 0;
 };
 
 struct cvtrt_engine {
@@ -62,12 +63,14 @@ struct cvtrt_engine {
     virtual cvtrt_engine_facts facts() const = 0;
     virtual cvtrt_port port(int32_t index) const = 0;
     virtual cvtrt_range range(int32_t index, int32_t profile) const = 0;
+    virtual uint64_t scratch_bytes(int32_t profile) const = 0;
     virtual std::unique_ptr<cvtrt_context> create_context() = 0;
 };
 
 struct cvtrt_context {
     virtual ~cvtrt_context() = default;
     virtual void set_scratch(void* memory, uint64_t bytes) = 0;
+    virtual uint64_t scratch_bytes() = 0;
     virtual void set_profile(int32_t profile, void* stream) = 0;
     virtual void set_input_shape(int32_t index, const cvtrt_dims& dims) = 0;
     virtual cvtrt_dims shape(int32_t index) const = 0;

@@ -49,7 +49,7 @@ fn options_become_calls_with_each_versions_own_numbers() {
         let built = build(&library, &request).expect("the fake works");
         assert_eq!(
             built.timing_cache.as_deref(),
-            Some(&b"timings"[..]),
+            Some(&b"earlier+timings"[..]),
             "{raw}"
         );
         let expected = [
@@ -97,11 +97,12 @@ fn the_last_weakly_typed_library_is_told_every_type() {
     let built = build(&library, &request).expect("the fake works");
     assert_eq!(built.network.layers[0].kind, "matrix_multiply");
     assert_eq!(
-        take_record()[..12],
+        take_record()[..13],
         [
             "create builder 8600",
             "setProfilingVerbosity 2",
             "clearFlag 7",
+            "setPreviewFeature 2 1",
             "setTacticSources 24",
             "setFlag 0",
             "setFlag 10",
@@ -170,6 +171,61 @@ fn rtx_takes_targets_and_nothing_that_ties_to_a_device() {
             "{raw}: {error}"
         );
     }
+}
+
+#[test]
+fn timings_the_library_refuses_are_begun_anew() {
+    let request = BuildRequest {
+        timing_cache: TimingCache::From(b"strange"),
+        ..plain(b"model")
+    };
+    let cases = [
+        (Behaviour::TimingsUnreadable, "reads no timings"),
+        (Behaviour::TimingsForeign, "another library or device"),
+    ];
+    for raw in [V11, V10, V8] {
+        for (behaviour, reason) in cases {
+            let library = fake_library(raw, behaviour);
+            let built = build(&library, &request).expect("a cache only saves time");
+            let refused = built.timings_refused.as_deref().expect("told");
+            assert!(refused.contains(reason), "{raw}, {behaviour:?}: {refused}");
+            assert_eq!(built.timing_cache.as_deref(), Some(&b"+timings"[..]));
+            drop(built);
+            let record = take_record();
+            let count = |call: &str| record.iter().filter(|line| *line == call).count();
+            assert_eq!(count(&format!("create builder {raw}")), 2, "{record:?}");
+            assert_eq!(count("delete builder"), 2, "{record:?}");
+        }
+    }
+}
+
+#[test]
+fn timings_of_two_builders_become_one() {
+    for raw in [V11, V10, V8] {
+        let library = fake_library(raw, Behaviour::Works);
+        let merged = library.merge_timings_where_safe(b"ours", b"theirs");
+        assert_eq!(merged.expect("the fake works"), b"ours+theirs+timings");
+        let record = take_record();
+        assert!(record.contains(&"combine 0".to_owned()), "{record:?}");
+        let made = record
+            .iter()
+            .filter(|line| line.starts_with("createTimingCache"));
+        let deleted = record.iter().filter(|line| *line == "delete timing cache");
+        assert_eq!((made.count(), deleted.count()), (2, 2), "{record:?}");
+        for behaviour in [
+            Behaviour::TimingsUnreadable,
+            Behaviour::TimingsForeign,
+            Behaviour::CombineRefused,
+        ] {
+            let library = fake_library(raw, behaviour);
+            let error = library.merge_timings_where_safe(b"ours", b"theirs");
+            let error = error.expect_err("the fake refuses").to_string();
+            assert!(error.contains("timings"), "{raw}, {behaviour:?}: {error}");
+            take_record();
+        }
+    }
+    let rtx = fake_library(RTX, Behaviour::Works).merge_timings_where_safe(b"a", b"b");
+    assert!(matches!(rtx, Err(BuildError::Unsupported(_))), "{rtx:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The room against tables of NVIDIA's headers, recording fakes, small fake libraries, and the real TensorRT-RTX.
 
 mod abi;
+mod computing;
 mod fakes;
 mod loader;
 mod model;

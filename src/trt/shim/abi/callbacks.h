@@ -44,10 +44,12 @@ public:
 };
 class IHostMemory : public Object<VHostMemory> {};
 
+class ITimingCache;
 class VTimingCache {
 public:
     virtual ~VTimingCache() noexcept = default;
     virtual IHostMemory* serialize() const noexcept = 0;
+    virtual bool combine(const ITimingCache& other, bool ignoreMismatch) noexcept = 0;
 };
 class ITimingCache : public Object<VTimingCache> {};
 

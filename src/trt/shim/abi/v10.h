@@ -220,6 +220,17 @@ public:
     CVTRT_GAP(35)
     CVTRT_GAP(36)
     virtual bool enqueueV3(CudaStream stream) noexcept = 0;
+    CVTRT_GAP(38)
+    CVTRT_GAP(39)
+    CVTRT_GAP(40)
+    CVTRT_GAP(41)
+    CVTRT_GAP(42)
+    CVTRT_GAP(43)
+    CVTRT_GAP(44)
+    CVTRT_GAP(45)
+    CVTRT_GAP(46)
+    CVTRT_GAP(47)
+    virtual std::size_t updateDeviceMemorySizeForShapes() noexcept = 0;
 };
 class IExecutionContext : public abi::Object<VExecutionContext> {};
 
@@ -256,6 +267,16 @@ public:
     virtual Dims getProfileShape(const char* tensor, int32_t profile, OptProfileSelector select) const noexcept = 0;
     virtual int32_t getNbIOTensors() const noexcept = 0;
     virtual const char* getIOTensorName(int32_t index) const noexcept = 0;
+    CVTRT_GAP(32)
+    CVTRT_GAP(33)
+    CVTRT_GAP(34)
+    CVTRT_GAP(35)
+    CVTRT_GAP(36)
+    CVTRT_GAP(37)
+    CVTRT_GAP(38)
+    CVTRT_GAP(39)
+    CVTRT_GAP(40)
+    virtual std::size_t getDeviceMemorySizeForProfile(int32_t profile) const noexcept = 0;
 };
 class ICudaEngine : public abi::Object<VCudaEngine> {};
 
@@ -312,6 +333,8 @@ struct Abi {
     static constexpr bool strongly_typed = true;
     static constexpr bool progress = true;
     static constexpr bool parser_names_nodes = true;
+    static constexpr bool shares_profiles = true;
+    static constexpr bool shapes_tell_scratch = true;
 
     static LayerType layer_type(LayerType type) noexcept { return type; }
 
@@ -323,7 +346,13 @@ struct Abi {
     {
         return engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED);
     }
+    // The calls that newer minors prefer do the same and are missing in 10.0.
     static uint64_t scratch_bytes(Engine& engine) noexcept { return engine->getDeviceMemorySize(); }
+    static uint64_t profile_scratch_bytes(Engine& engine, int32_t profile) noexcept
+    {
+        return engine->getDeviceMemorySizeForProfile(profile);
+    }
+    static uint64_t shapes_scratch_bytes(Context& context) noexcept { return context->updateDeviceMemorySizeForShapes(); }
     static void set_scratch(Context& context, void* memory, [[maybe_unused]] uint64_t bytes) noexcept
     {
         context->setDeviceMemory(memory);

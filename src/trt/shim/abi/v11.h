@@ -211,7 +211,7 @@ public:
     CVTRT_GAP(44)
     CVTRT_GAP(45)
     CVTRT_GAP(46)
-    CVTRT_GAP(47)
+    virtual std::size_t updateDeviceMemorySizeForShapes() noexcept = 0;
     virtual void setDeviceMemoryV2(void* memory, int64_t bytes) noexcept = 0;
 };
 class IExecutionContext : public abi::Object<VExecutionContext> {};
@@ -262,6 +262,7 @@ public:
     CVTRT_GAP(42)
     CVTRT_GAP(43)
     virtual int64_t getDeviceMemorySizeV2() const noexcept = 0;
+    virtual int64_t getDeviceMemorySizeForProfileV2(int32_t profile) const noexcept = 0;
 };
 class ICudaEngine : public abi::Object<VCudaEngine> {};
 
@@ -317,6 +318,8 @@ struct Abi {
     static constexpr bool strongly_typed = true;
     static constexpr bool progress = true;
     static constexpr bool parser_names_nodes = true;
+    static constexpr bool shares_profiles = true;
+    static constexpr bool shapes_tell_scratch = true;
 
     static LayerType layer_type(LayerType type) noexcept { return type; }
 
@@ -329,6 +332,11 @@ struct Abi {
         return engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED);
     }
     static uint64_t scratch_bytes(Engine& engine) noexcept { return static_cast<uint64_t>(engine->getDeviceMemorySizeV2()); }
+    static uint64_t profile_scratch_bytes(Engine& engine, int32_t profile) noexcept
+    {
+        return static_cast<uint64_t>(engine->getDeviceMemorySizeForProfileV2(profile));
+    }
+    static uint64_t shapes_scratch_bytes(Context& context) noexcept { return context->updateDeviceMemorySizeForShapes(); }
     static void set_scratch(Context& context, void* memory, uint64_t bytes) noexcept
     {
         context->setDeviceMemoryV2(memory, static_cast<int64_t>(bytes));

@@ -24,6 +24,8 @@ enum class BuilderFlag : int32_t { kFP16 = 0, kTF32 = 7, kOBEY_PRECISION_CONSTRA
 
 enum class NetworkDefinitionCreationFlag : int32_t { kEXPLICIT_BATCH = 0 };
 
+enum class PreviewFeature : int32_t { kPROFILE_SHARING_0806 = 2 };
+
 enum class TacticSource : int32_t { kEDGE_MASK_CONVOLUTIONS = 3, kJIT_CONVOLUTIONS = 4 };
 
 class VTensor {
@@ -148,7 +150,7 @@ public:
     virtual const ITimingCache* getTimingCache() const noexcept = 0;
     virtual void setMemoryPoolLimit(MemoryPoolType pool, std::size_t bytes) noexcept = 0;
     CVTRT_GAP(48)
-    CVTRT_GAP(49)
+    virtual void setPreviewFeature(PreviewFeature feature, bool enable) noexcept = 0;
     CVTRT_GAP(50)
     virtual void setBuilderOptimizationLevel(int32_t level) noexcept = 0;
     CVTRT_GAP(52)
@@ -358,6 +360,7 @@ struct Abi {
     using PluginFactory = IPluginFactory;
     using Dims = v8::Dims;
     using BuilderFlag = v8::BuilderFlag;
+    using PreviewFeature = v8::PreviewFeature;
     using TacticSource = v8::TacticSource;
 
     static constexpr const char* name = "TensorRT 8.6";
@@ -369,6 +372,8 @@ struct Abi {
     static constexpr bool strongly_typed = false;
     static constexpr bool progress = false;
     static constexpr bool parser_names_nodes = false;
+    static constexpr bool shares_profiles = false;
+    static constexpr bool shapes_tell_scratch = false;
 
     // Before cast joined them at 1 and the fully connected and recurrent layers left, the layers had other numbers.
     static LayerType layer_type(LayerType type) noexcept
@@ -390,6 +395,7 @@ struct Abi {
     }
     static Context* create_context(Engine& engine) noexcept { return engine->createExecutionContextWithoutDeviceMemory(); }
     static uint64_t scratch_bytes(Engine& engine) noexcept { return engine->getDeviceMemorySize(); }
+    static uint64_t profile_scratch_bytes(Engine& engine, int32_t) noexcept { return scratch_bytes(engine); }
     static void set_scratch(Context& context, void* memory, [[maybe_unused]] uint64_t bytes) noexcept
     {
         context->setDeviceMemory(memory);

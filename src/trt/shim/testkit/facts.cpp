@@ -111,6 +111,7 @@ int32_t deleting_slot()
     METHOD(version, VHostMemory, data), \
     METHOD(version, VHostMemory, size), \
     METHOD(version, VTimingCache, serialize), \
+    METHOD(version, VTimingCache, combine), \
     METHOD(version, IParser, parse), \
     METHOD(version, IParser, getNbErrors), \
     METHOD(version, IParser, getError), \
@@ -154,6 +155,7 @@ const std::vector<Slot>& slots()
         METHOD(v8, VLayer, setPrecision),
         METHOD(v8, VLayer, setOutputType),
         METHOD(v8, VBuilderConfig, setTacticSources),
+        METHOD(v8, VBuilderConfig, setPreviewFeature),
         METHOD(v8, VBuilder, platformHasFastFp16),
         METHOD(v8, IParser, destroy),
         METHOD(v8, VCudaEngine, createExecutionContextWithoutDeviceMemory),
@@ -163,16 +165,22 @@ const std::vector<Slot>& slots()
         METHODS_OF_MAJOR(v10),
         METHODS_SINCE_10(v10),
         METHOD(v10, VCudaEngine, getDeviceMemorySize),
+        METHOD(v10, VCudaEngine, getDeviceMemorySizeForProfile),
         METHOD(v10, VExecutionContext, setDeviceMemory),
+        METHOD(v10, VExecutionContext, updateDeviceMemorySizeForShapes),
         {"v10", "ILogger", "~ILogger", "", deleting_slot<v10::ILogger>()},
         METHODS_OF_MAJOR(v11),
         METHODS_SINCE_10(v11),
         METHOD(v11, VCudaEngine, getDeviceMemorySizeV2),
+        METHOD(v11, VCudaEngine, getDeviceMemorySizeForProfileV2),
         METHOD(v11, VExecutionContext, setDeviceMemoryV2),
+        METHOD(v11, VExecutionContext, updateDeviceMemorySizeForShapes),
         METHODS_OF_MAJOR(rtx),
         METHODS_SINCE_10(rtx),
         METHOD(rtx, VCudaEngine, getDeviceMemorySizeV2),
+        METHOD(rtx, VCudaEngine, getDeviceMemorySizeForProfileV2),
         METHOD(rtx, VExecutionContext, setDeviceMemoryV2),
+        METHOD(rtx, VExecutionContext, updateDeviceMemorySizeForShapes),
         METHOD(rtx, VBuilderConfig, setNbComputeCapabilities),
         METHOD(rtx, VBuilderConfig, setComputeCapability),
     };
@@ -224,6 +232,7 @@ constexpr cvtrt_value_fact values[]{
     VALUE(v8, BuilderFlag, kFP16),
     VALUE(v8, BuilderFlag, kOBEY_PRECISION_CONSTRAINTS),
     VALUE(v8, NetworkDefinitionCreationFlag, kEXPLICIT_BATCH),
+    VALUE(v8, PreviewFeature, kPROFILE_SHARING_0806),
     VALUE(v8, TacticSource, kEDGE_MASK_CONVOLUTIONS),
     VALUE(v8, TacticSource, kJIT_CONVOLUTIONS),
     VALUES_OF_MAJOR(v10),

@@ -1,15 +1,17 @@
 #include "abi/v11.h"
-#include "fake.h"
+#include "recording_build.h"
+#include "recording_run.h"
 
 namespace {
-using Fakes = cvtrt::fake::Fakes<cvtrt::v11::Abi>;
-}
+using Build = cvtrt::fake::RecordingBuild<cvtrt::v11::Abi>;
+using Run = cvtrt::fake::RecordingRun<cvtrt::v11::Abi>;
+} // namespace
 
-void* cvtrt_fake_runtime_v11(void* logger, int32_t version) { return Fakes::make_runtime(logger, version); }
+void* cvtrt_fake_runtime_v11(void* logger, int32_t version) { return Run::make_runtime(logger, version); }
 
-void* cvtrt_fake_builder_v11(void* logger, int32_t version) { return Fakes::make_builder(logger, version); }
+void* cvtrt_fake_builder_v11(void* logger, int32_t version) { return Build::make_builder(logger, version); }
 
 void* cvtrt_fake_parser_v11(void* network, void* logger, int32_t version)
 {
-    return Fakes::make_parser(network, logger, version);
+    return Build::make_parser(network, logger, version);
 }

@@ -1,66 +1,21 @@
-// A recording TensorRT: implements what a set of declarations names, writes down every call, computes nothing. Tests only.
+// The build half of a recording TensorRT: what a set of declarations names, computing nothing. Tests only.
 #pragma once
 
 #include <memory>
 #include <new>
 #include <stdexcept>
-#include <string_view>
+#include <string>
 #include <thread>
 #include <vector>
 
-#include "abi/callbacks.h"
-#include "record.h"
+#include "majors.h"
+#include "recorded.h"
 
 namespace cvtrt::fake {
 
-template <class Dims>
-std::string spelled(const Dims& dims)
-{
-    std::string text = "[";
-    for (int32_t axis = 0; axis < dims.nbDims; ++axis) {
-        text += (axis == 0 ? "" : ",") + std::to_string(dims.d[axis]);
-    }
-    return text + "]";
-}
-
-// A public object whose destruction is recorded; `Methods` is the implementation behind it.
-template <class Object, class Methods>
-class Recorded final : public Object {
-public:
-    template <class... Arguments>
-    explicit Recorded(const char* name, Arguments&&... arguments)
-        : name_(name), implementation_(std::forward<Arguments>(arguments)...)
-    {
-        this->methods_ = &implementation_;
-    }
-    ~Recorded() noexcept override { record("delete ", name_); }
-
-    Methods& implementation() noexcept { return implementation_; }
-
-private:
-    const char* name_;
-    Methods implementation_;
-};
-
-class HostMemory final : public abi::VHostMemory {
-public:
-    explicit HostMemory(std::string bytes) : bytes_(std::move(bytes)) {}
-    void* data() const noexcept override { return const_cast<char*>(bytes_.data()); }
-    std::size_t size() const noexcept override { return bytes_.size(); }
-
-private:
-    std::string bytes_;
-};
-using Blob = Recorded<abi::IHostMemory, HostMemory>;
-
-class TimingCache final : public abi::VTimingCache {
-public:
-    abi::IHostMemory* serialize() const noexcept override { return new Blob("cache blob", "timings"); }
-};
-
 // Methods without `override` exist in some majors only, and are never called in the others.
 template <class Abi>
-struct Fakes {
+struct RecordingBuild {
     using Dims = typename Abi::Dims;
     // How the profile takes dimensions: by value in 8.6, by reference since.
     using DimsArgument = std::conditional_t<Abi::strongly_typed, const Dims&, Dims>;
@@ -135,9 +90,7 @@ struct Fakes {
     };
     using ProfileObject = Recorded<typename Abi::Profile, Profile>;
 
-    // The classes RTX adds methods to; the template argument says whether they are there.
-    template <class Methods>
-    class ConfigOf : public Methods {
+    class ConfigOf : public Abi::Config::Methods {
     public:
         using Flag = typename Abi::BuilderFlag;
 
@@ -152,16 +105,21 @@ struct Fakes {
         {
             record("setProfilingVerbosity ", static_cast<int32_t>(verbosity));
         }
-        abi::ITimingCache* createTimingCache(const void*, std::size_t bytes) const noexcept override
+        abi::ITimingCache* createTimingCache(const void* blob, std::size_t bytes) const noexcept override
         {
             record("createTimingCache ", bytes);
-            return new Recorded<abi::ITimingCache, TimingCache>("timing cache");
+            if (bytes != 0 && behaviour() == CVTRT_FAKE_TIMINGS_UNREADABLE) {
+                return nullptr;
+            }
+            begun_with_ = bytes;
+            const char* begin = bytes == 0 ? "" : static_cast<const char*>(blob);
+            return new TimingCacheObject("timing cache", std::string(begin, bytes));
         }
         bool setTimingCache(const abi::ITimingCache& cache, bool ignore) noexcept override
         {
             record("setTimingCache ", ignore);
             cache_ = &cache;
-            return true;
+            return begun_with_ == 0 || behaviour() != CVTRT_FAKE_TIMINGS_FOREIGN;
         }
         const abi::ITimingCache* getTimingCache() const noexcept override { return cache_; }
         void setMemoryPoolLimit(abi::MemoryPoolType pool, std::size_t bytes) noexcept override
@@ -173,6 +131,7 @@ struct Fakes {
         {
             record("setHardwareCompatibilityLevel ", static_cast<int32_t>(level));
         }
+        void preview(int32_t feature, bool enable) noexcept { record("setPreviewFeature ", feature, " ", enable); }
         bool setTacticSources(uint32_t sources) noexcept
         {
             record("setTacticSources ", sources);
@@ -184,32 +143,27 @@ struct Fakes {
             monitor_ = monitor;
         }
 
+        bool count_targets(int32_t count) noexcept
+        {
+            record("setNbComputeCapabilities ", count);
+            return true;
+        }
+        bool take_target(int32_t target, int32_t index) noexcept
+        {
+            record("setComputeCapability ", target, " at ", index);
+            return behaviour() != CVTRT_FAKE_TARGET_REFUSED;
+        }
+
         abi::IProgressMonitor* monitor() const noexcept { return monitor_; }
 
     private:
         int32_t profiles_{0};
         const abi::ITimingCache* cache_{nullptr};
+        mutable std::size_t begun_with_{0};
         abi::IProgressMonitor* monitor_{nullptr};
     };
 
-    template <class Methods, bool targets>
-    class ConfigWith final : public ConfigOf<Methods> {};
-
-    template <class Methods>
-    class ConfigWith<Methods, true> final : public ConfigOf<Methods> {
-    public:
-        bool setNbComputeCapabilities(int32_t count) noexcept override
-        {
-            record("setNbComputeCapabilities ", count);
-            return true;
-        }
-        bool setComputeCapability(typename Abi::ComputeCapability capability, int32_t index) noexcept override
-        {
-            record("setComputeCapability ", static_cast<int32_t>(capability), " at ", index);
-            return behaviour() != CVTRT_FAKE_TARGET_REFUSED;
-        }
-    };
-    using Config = ConfigWith<typename Abi::Config::Methods, Abi::targets>;
+    using Config = TakesTargets<Abi, SharesProfiles<Abi, ConfigOf>>;
     using ConfigObject = Recorded<typename Abi::Config, Config>;
 
     class Builder final : public Abi::Builder::Methods {
@@ -324,138 +278,6 @@ struct Fakes {
         bool failed_{false};
         ParserError error_;
     };
-
-    class Context final : public Abi::Context::Methods {
-    public:
-        void setDeviceMemory(void* memory) noexcept { record("setDeviceMemory ", memory); }
-        void setDeviceMemoryV2(void* memory, int64_t bytes) noexcept { record("setDeviceMemory ", memory, " ", bytes); }
-        bool setOptimizationProfileAsync(int32_t profile, abi::CudaStream stream) noexcept override
-        {
-            record("setOptimizationProfileAsync ", profile, " on ", stream);
-            return behaviour() != CVTRT_FAKE_PROFILE_REFUSED;
-        }
-        bool setInputShape(const char* tensor, const Dims& dims) noexcept override
-        {
-            record("setInputShape ", tensor, " ", spelled(dims));
-            shape_ = dims;
-            return behaviour() != CVTRT_FAKE_SHAPE_REFUSED;
-        }
-        Dims getTensorShape(const char*) const noexcept override { return shape_; }
-        bool setTensorAddress(const char* tensor, void* address) noexcept override
-        {
-            record("setTensorAddress ", tensor, " ", address);
-            return behaviour() != CVTRT_FAKE_ADDRESS_REFUSED;
-        }
-        bool enqueueV3(abi::CudaStream stream) noexcept override
-        {
-            record("enqueueV3 on ", stream);
-            return behaviour() != CVTRT_FAKE_ENQUEUE_FAILS;
-        }
-
-    private:
-        // Not known before an input's shape is.
-        Dims shape_{-1, {}};
-    };
-
-    class EngineOf : public Abi::Engine::Methods {
-    public:
-        int32_t getNbOptimizationProfiles() const noexcept override { return 2; }
-        Dims getTensorShape(const char*) const noexcept override { return {2, {-1, 80}}; }
-        abi::DataType getTensorDataType(const char* tensor) const noexcept override
-        {
-            return is(tensor, "y") ? abi::DataType::kHALF : abi::DataType::kFLOAT;
-        }
-        abi::TensorLocation getTensorLocation(const char* tensor) const noexcept override
-        {
-            return is(tensor, "length") ? abi::TensorLocation::kHOST : abi::TensorLocation::kDEVICE;
-        }
-        abi::TensorIOMode getTensorIOMode(const char* tensor) const noexcept override
-        {
-            return is(tensor, "y") ? abi::TensorIOMode::kOUTPUT : abi::TensorIOMode::kINPUT;
-        }
-        Dims getProfileShape(const char*, int32_t profile, abi::OptProfileSelector select) const noexcept override
-        {
-            return {2, {(profile + 1) * (static_cast<int32_t>(select) + 1), 80}};
-        }
-        int32_t getNbIOTensors() const noexcept override { return 3; }
-        const char* getIOTensorName(int32_t index) const noexcept override
-        {
-            static constexpr const char* names[]{"x", "length", "y"};
-            return behaviour() == CVTRT_FAKE_NULL_NAMES ? nullptr : names[index];
-        }
-        std::size_t getDeviceMemorySize() const noexcept { return 4096; }
-        int64_t getDeviceMemorySizeV2() const noexcept { return 4096; }
-
-        typename Abi::Context* make_context(int32_t strategy) noexcept
-        {
-            record("createExecutionContext ", strategy);
-            return behaviour() == CVTRT_FAKE_CONTEXT_NULL ? nullptr : new Recorded<typename Abi::Context, Context>("context");
-        }
-
-    private:
-        static bool is(const char* tensor, std::string_view name) noexcept { return tensor == name; }
-    };
-
-    template <class Any, bool strategies>
-    class EngineWith final : public EngineOf {
-    public:
-        typename Any::Context* createExecutionContext(typename Any::ContextAllocation strategy) noexcept override
-        {
-            return this->make_context(static_cast<int32_t>(strategy));
-        }
-    };
-
-    template <class Any>
-    class EngineWith<Any, false> final : public EngineOf {
-    public:
-        typename Any::Context* createExecutionContextWithoutDeviceMemory() noexcept override
-        {
-            return this->make_context(-1);
-        }
-    };
-    using EngineObject = Recorded<typename Abi::Engine, EngineWith<Abi, Abi::strongly_typed>>;
-
-    class RuntimeOf : public Abi::Runtime::Methods {
-    public:
-        void setEngineHostCodeAllowed(bool allowed) noexcept override { record("setEngineHostCodeAllowed ", allowed); }
-
-        static typename Abi::Engine* make_engine(std::size_t bytes) noexcept
-        {
-            record("deserializeCudaEngine ", bytes);
-            return behaviour() == CVTRT_FAKE_ENGINE_NULL ? nullptr : new EngineObject("engine");
-        }
-    };
-
-    template <class Any, bool factories>
-    class RuntimeWith final : public RuntimeOf {
-    public:
-        typename Any::Engine* deserializeCudaEngine(const void*, std::size_t bytes) noexcept override
-        {
-            return this->make_engine(bytes);
-        }
-    };
-
-    template <class Any>
-    class RuntimeWith<Any, true> final : public RuntimeOf {
-    public:
-        typename Any::Engine* deserializeCudaEngine(
-            const void*, std::size_t bytes, typename Any::PluginFactory* factory) noexcept override
-        {
-            record(factory == nullptr ? "no plugin factory" : "plugin factory");
-            return this->make_engine(bytes);
-        }
-    };
-    using RuntimeObject = Recorded<typename Abi::Runtime, RuntimeWith<Abi, !Abi::strongly_typed>>;
-
-    static void* make_runtime(void*, int32_t version)
-    {
-        record("create runtime ", version);
-        switch (behaviour()) {
-        case CVTRT_FAKE_RUNTIME_NULL: return nullptr;
-        case CVTRT_FAKE_RUNTIME_LOW_ADDRESS: return reinterpret_cast<void*>(std::uintptr_t{0x228});
-        default: return new RuntimeObject("runtime");
-        }
-    }
 
     static void* make_builder(void* logger, int32_t version)
     {

@@ -1,0 +1,17 @@
+#include "abi/v8.h"
+#include "computing_build.h"
+#include "computing_run.h"
+
+namespace {
+using Build = cvtrt::computing::ComputingBuild<cvtrt::v8::Abi>;
+using Run = cvtrt::computing::ComputingRun<cvtrt::v8::Abi>;
+} // namespace
+
+void* cvtrt_computing_runtime_v8(void* logger, int32_t version) { return Run::make_runtime(logger, version); }
+
+void* cvtrt_computing_builder_v8(void* logger, int32_t version) { return Build::make_builder(logger, version); }
+
+void* cvtrt_computing_parser_v8(void* network, void* logger, int32_t version)
+{
+    return Build::make_parser(network, logger, version);
+}
