@@ -117,6 +117,17 @@ pub trait CompiledGraph: fmt::Debug + Send + Sync {
     /// Most backends compile nothing then. What cannot be kept is only logged.
     fn keep_kernels(&self) {}
 
+    /// As [`Self::open`], for tensors at `placement`, where the graph is a chain of links: each of them copies for itself, so
+    /// that a failed copy, too, is for the next link. `None` for any other graph; [`open_at`] copies for those.
+    fn open_links(
+        self: Arc<Self>,
+        placement: Placement,
+        lane: &Lane,
+    ) -> Option<Result<Box<dyn Session>, LoadError>> {
+        let _ = (placement, lane);
+        None
+    }
+
     /// Opens a session for one lane.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl Served {
 
     /// What runs it now, and in which precision.
     pub fn now(&self) -> Tier {
-        let backend = self.falls.lands_on(self.backend);
+        let backend = self.falls.now().unwrap_or(self.backend);
         let precision = self.at_hand.get(&backend).copied();
         Tier {
             backend,

@@ -69,8 +69,14 @@ impl TrtSession {
         }
         let ports = &self.graph.ports[inputs.len()..];
         for (shape, &port) in self.out_shapes.iter_mut().zip(ports) {
-            let told = self.context.shape(port);
-            *shape = told.map_err(|error| failed(self.graph.backend, &self.stream, error))?;
+            match self.context.shape(port) {
+                Ok(told) => *shape = told,
+                Err(error) => {
+                    // Else the next run would be held to the sizes of the one before.
+                    self.shapes.fill(None);
+                    return Err(failed(self.graph.backend, &self.stream, error));
+                }
+            }
         }
         Ok(())
     }
