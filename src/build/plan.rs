@@ -1,6 +1,7 @@
 //! What is to be built, and what the cache has of it already.
 
 use super::choose::{Choice, Probes, Tried, Wish};
+use super::serving::compiled_otherwise;
 use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
@@ -127,6 +128,16 @@ pub enum PlanState {
     },
 }
 
+impl PlanState {
+    /// The engine, where the cache has it.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Cached { found, .. } | Self::Verify { found, .. } => Some(found),
+            Self::Build { .. } => None,
+        }
+    }
+}
+
 impl Plan {
     /// Graphs that are to be built in a half precision and were never qualified for it.
     pub fn unqualified(&self) -> impl Iterator<Item = (GraphId, Precision)> + '_ {
@@ -138,7 +149,7 @@ impl Plan {
 }
 
 impl Scope {
-    fn graphs(&self, bundle: &Bundle) -> Vec<GraphId> {
+    pub(super) fn graphs(&self, bundle: &Bundle) -> Vec<GraphId> {
         let mut graphs = match self {
             Self::All => bundle.graphs().collect(),
             Self::Needed(graphs) | Self::Named(graphs) => graphs.clone(),
@@ -169,22 +180,6 @@ pub fn plan(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan,
 pub fn preview(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
     let planner = Planner {
         find: EngineStore::peek,
-        ..Planner::new(request)
-    };
-    plan_with(request, digests, planner)
-}
-
-/// As [`plan`], for loading what is there: a graph whose engine for ONNX Runtime is in quarantine is left on that link,
-/// since the model runs there as exported.
-///
-/// # Errors
-/// As [`plan`].
-pub fn plan_to_serve(
-    request: &BuildRequest<'_>,
-    digests: &mut StatCache,
-) -> Result<Plan, BuildError> {
-    let planner = Planner {
-        takes_models: true,
         ..Planner::new(request)
     };
     plan_with(request, digests, planner)
@@ -222,8 +217,9 @@ pub(super) struct Planner<'a> {
     probes: Probes<'a>,
     limits: AxisLimits,
     find: Find,
-    /// Whether a link that runs models as exported does without an engine.
-    takes_models: bool,
+    /// Whether the plan is to load what is there: a link that runs models as exported then does without an engine, and an
+    /// engine compiled with other options does as well.
+    to_serve: bool,
 }
 
 /// How the store is asked for an engine.
@@ -236,7 +232,15 @@ impl<'a> Planner<'a> {
             probes: Probes::new(request.backends),
             limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
-            takes_models: false,
+            to_serve: false,
+        }
+    }
+
+    /// For loading what is there.
+    pub(super) fn to_serve(request: &'a BuildRequest<'a>) -> Self {
+        Self {
+            to_serve: true,
+            ..Self::new(request)
         }
     }
 
@@ -266,7 +270,7 @@ impl<'a> Planner<'a> {
                 backend,
                 reason: format!("its {precision} engine is in quarantine: {reason}"),
             };
-            if self.takes_models && is_onnx_runtime(backend) {
+            if self.to_serve && is_onnx_runtime(backend) {
                 planned.passed_over.push(link);
                 return Ok(planned);
             }
@@ -393,6 +397,15 @@ impl<'a> Planner<'a> {
                     PlanState::Cached { entry, found }
                 }
             }
+            Lookup::Missing if self.to_serve => match compiled_otherwise(request.store, inputs)? {
+                Some(found) => PlanState::Cached {
+                    entry: found.id().to_owned(),
+                    found,
+                },
+                None => PlanState::Build {
+                    reason: why_missing(request.store, inputs)?,
+                },
+            },
             Lookup::Missing => PlanState::Build {
                 reason: why_missing(request.store, inputs)?,
             },

@@ -29,8 +29,8 @@ use crate::pipeline::{NEEDED, SpeechError};
 use gates::Bound;
 use islands::{Forecast, Islands};
 use recording::Recording;
-use search::shortest_prefix;
-use trial::{Outcome, Trial};
+use search::widen;
+use trial::{Outcome, Trial, spread};
 
 /// Decides for each graph what stays in FP32 where the rest becomes half, and whether that is good enough.
 ///
@@ -91,6 +91,10 @@ struct Candidate {
     forecast: Forecast,
     bound: Bound,
     islands: Islands,
+    /// Nodes beyond those foretold that are islands, or that were too few.
+    widened: usize,
+    /// Runs that rank plans.
+    sample: Vec<usize>,
     measured: Vec<Measured>,
     failure: Option<String>,
 }
@@ -118,6 +122,8 @@ impl Candidate {
             islands: forecast.islands.clone(),
             forecast,
             bound: Bound::of(graph, precision),
+            widened: 0,
+            sample: Vec::new(),
             measured: Vec::new(),
             failure: None,
             model,
@@ -125,6 +131,9 @@ impl Candidate {
     }
 
     /// Widens the islands by the values that reach furthest until the twin keeps to the bound.
+    ///
+    /// A few runs rank the plans, at first from all over the recording and then those that were furthest off; the plan
+    /// chosen must pass on all.
     fn search(
         &mut self,
         rehearsal: &Rehearsal<'_>,
@@ -141,40 +150,48 @@ impl Candidate {
             runs: &recording.runs[&graph],
             bound: self.bound,
         };
+        let bound = self.bound.value();
+        if self.sample.is_empty() {
+            self.sample = spread(trial.runs.len());
+        }
         // More than this, and FP32 is the simpler choice.
         let most = (self.nodes / 2).saturating_sub(self.forecast.islands.len());
         let most = most.min(self.forecast.order.len());
-        let mut last = Outcome::default();
-        let enough = shortest_prefix(most, |count| {
-            let islands = self.forecast.widened(count);
+        let (forecast, nodes) = (&self.forecast, self.nodes);
+        let islands = |count| {
+            let islands = forecast.widened(count);
+            let kept = islands.len();
             (rehearsal.say)(&format!(
-                "{graph}: {precision} with {} of {} nodes in fp32",
-                islands.len(),
-                self.nodes
+                "{graph}: {precision} with {kept} of {nodes} nodes in fp32"
             ));
-            let outcome = trial.sample(&islands)?;
-            let passes = outcome.error <= self.bound.value();
-            last = outcome;
-            Ok::<_, QualifyError>(passes)
-        })?;
-        self.islands = self.forecast.widened(enough.unwrap_or(0));
-        let mut whole = trial.whole(&self.islands)?;
-        if enough.is_none() {
-            // What the most islands gave says more than what the fewest did.
-            whole = Outcome {
-                overflows: whole.overflows,
-                ..last
-            };
-        }
-        if whole.error > self.bound.value() || !whole.overflows.is_empty() {
-            self.failure = Some(failure(&whole, self.bound));
+            islands
+        };
+        let (widened, outcome) = widen(
+            self.widened,
+            most,
+            bound,
+            &mut self.sample,
+            |count, runs| trial.sample(&islands(count), runs),
+            |count| trial.whole(&islands(count)),
+        )?;
+        self.widened = widened;
+        self.islands = self.forecast.widened(widened);
+        if outcome.error > bound || !outcome.overflows.is_empty() {
+            self.failure = Some(failure(&outcome, self.bound));
         }
         self.measured = vec![Measured {
-            what: format!("{} of `{}`", self.bound.what(), whole.output),
-            value: whole.error,
-            bound: self.bound.value(),
+            what: format!("{} of `{}`", self.bound.what(), outcome.output),
+            value: outcome.error,
+            bound,
         }];
         Ok(())
+    }
+
+    /// Holds the graph to a tighter bound than what it was found at, so that it needs more islands.
+    fn tighten(&mut self, by: f64) {
+        let found = self.measured.first().map(|found| found.value);
+        self.bound = self.bound.tightened(found, by);
+        self.widened += 1;
     }
 
     fn into_plan(self, rehearsal: &Rehearsal<'_>) -> Result<PrecisionPlan, QualifyError> {
@@ -261,8 +278,7 @@ fn listen(
                     candidate.failure = Some(format!("{what} is {value:.2e}, above {bound:.2e}"));
                 }
                 Some(wrong) => {
-                    let found = candidate.measured.first().map(|found| found.value);
-                    candidate.bound = candidate.bound.tightened(found, gates::excess(wrong));
+                    candidate.tighten(gates::excess(wrong));
                     candidate.search(rehearsal, recording)?;
                 }
             }
@@ -279,6 +295,7 @@ fn failure(outcome: &Outcome, bound: Bound) -> String {
         error,
         output,
         overflows,
+        errors: _,
     } = outcome;
     let mut overflows = overflows.iter();
     if let Some((value, reached)) = overflows.next() {

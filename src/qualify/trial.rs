@@ -34,21 +34,46 @@ pub(super) struct Outcome {
     pub(super) output: String,
     /// Half values that reached further than the half type does, and how far; only looked for on all runs.
     pub(super) overflows: BTreeMap<String, f32>,
+    /// The largest error of each run that was tried, by its position.
+    pub(super) errors: BTreeMap<usize, f64>,
 }
 
 /// Runs of a trial that only ranks plans; the plan chosen is tried on all.
 const SAMPLE: usize = 4;
 
+impl Outcome {
+    /// The runs that were furthest off, as many as a sample has.
+    pub(super) fn worst(&self) -> Vec<usize> {
+        let mut runs: Vec<(usize, f64)> = self
+            .errors
+            .iter()
+            .map(|(&at, &error)| (at, error))
+            .collect();
+        runs.sort_by(|a, b| b.1.total_cmp(&a.1));
+        runs.truncate(SAMPLE);
+        runs.into_iter().map(|(at, _)| at).collect()
+    }
+}
+
+/// Runs from all over a recording, for want of better ones.
+pub(super) fn spread(runs: usize) -> Vec<usize> {
+    let step = runs.div_ceil(SAMPLE).max(1);
+    (0..runs).step_by(step).collect()
+}
+
 impl Trial<'_> {
     /// Runs a twin with these islands on a few of the runs, for its error alone.
-    pub(super) fn sample(&self, islands: &Islands) -> Result<Outcome, QualifyError> {
-        let step = self.runs.len().div_ceil(SAMPLE).max(1);
-        self.run(&self.twin(islands, false)?, step)
+    pub(super) fn sample(&self, islands: &Islands, of: &[usize]) -> Result<Outcome, QualifyError> {
+        self.run(&self.twin(islands, false)?, of)
     }
 
-    /// Runs a twin with these islands on all runs, and looks at every half value.
+    /// Runs a twin with these islands on all runs, and looks at every half value that can overflow where FP32 does not.
     pub(super) fn whole(&self, islands: &Islands) -> Result<Outcome, QualifyError> {
-        self.run(&self.twin(islands, true)?, 1)
+        let all: Vec<usize> = (0..self.runs.len()).collect();
+        self.run(
+            &self.twin(islands, self.precision == Precision::Fp16)?,
+            &all,
+        )
     }
 
     /// A twin with these islands, for the pipeline.
@@ -57,17 +82,19 @@ impl Trial<'_> {
             .rewritten(self.graph, &self.twin(islands, false)?)
     }
 
-    fn run(&self, twin: &RewrittenOnnx, step: usize) -> Result<Outcome, QualifyError> {
+    fn run(&self, twin: &RewrittenOnnx, of: &[usize]) -> Result<Outcome, QualifyError> {
         let loaded = self.rehearsal.rewritten(self.graph, twin)?;
         let mut session = loaded.open(&Lane::on_host(0))?;
         let mut outcome = Outcome::default();
-        for run in self.runs.iter().step_by(step) {
+        for &at in of {
+            let run = &self.runs[at];
             if (self.rehearsal.cancelled)() {
                 return Err(SpeechError::Stopped.into());
             }
             let outputs = run_once(&mut *session, &run.inputs)
                 .map_err(|source| QualifyError::run(self.graph, source))?;
-            self.judge(&*session, run, &outputs, &mut outcome)?;
+            let error = self.judge(&*session, run, &outputs, &mut outcome)?;
+            outcome.errors.insert(at, error);
             if let Some(ranges) = outputs.get(run.outputs.len()) {
                 let ranges = ranges.elements::<f32>().unwrap_or_default();
                 self.look_for_overflows(&twin.report.observed, ranges, &mut outcome);
@@ -104,7 +131,8 @@ impl Trial<'_> {
         run: &Run,
         got: &[Tensor],
         worst: &mut Outcome,
-    ) -> Result<(), QualifyError> {
+    ) -> Result<f64, QualifyError> {
+        let mut of_run = 0f64;
         let ports = &session.signature().outputs;
         for ((got, want), port) in got.iter().zip(&run.outputs).zip(ports) {
             let metrics = compare::compare(got.view(), want.view()).map_err(|source| {
@@ -114,12 +142,13 @@ impl Trial<'_> {
                 }
             })?;
             let error = self.error(&metrics);
+            of_run = of_run.max(error);
             if error > worst.error {
                 worst.error = error;
                 worst.output.clone_from(&port.name);
             }
         }
-        Ok(())
+        Ok(of_run)
     }
 
     fn error(&self, metrics: &Metrics) -> f64 {
