@@ -53,9 +53,9 @@ fn servable(planner: &mut Planner<'_>, graph: GraphId) -> Result<Servable, Build
     }
 }
 
-/// The newest engine that differs from the one wanted in how it was compiled, and in nothing of what it computes or where
-/// it runs.
-pub(super) fn compiled_otherwise(
+/// The newest engine of those that differ from the one wanted in how they were compiled at most, and in nothing of what
+/// they compute or where they run.
+pub(super) fn newest_that_serves(
     store: &EngineStore,
     wanted: &KeyInputs,
 ) -> Result<Option<Box<Entry>>, BuildError> {
