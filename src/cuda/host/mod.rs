@@ -5,7 +5,6 @@
 )]
 
 mod driver;
-#[cfg(test)]
 mod tests;
 
 use super::driver::{Address, CudaError, CudaErrorKind, RawEvent, RawReplay, RawStream};

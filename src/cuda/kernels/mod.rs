@@ -5,7 +5,6 @@
 #![expect(unsafe_code, reason = "keeps the promises the driver's calls ask for")]
 
 mod loaded;
-#[cfg(test)]
 mod tests;
 mod twin;
 

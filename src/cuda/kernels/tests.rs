@@ -1,4 +1,5 @@
 //! The twins against what the pipeline computed before there were kernels, and the way to them through a device.
+#![cfg(test)]
 
 use super::*;
 use crate::cuda::{Gpu, HostGpu};
