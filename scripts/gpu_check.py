@@ -66,7 +66,7 @@ class Check:
             kept.write(done.stdout + done.stderr)
         if done.returncode == 0:
             return done.stdout
-        why = first_error(done.stderr) or f"exit code {done.returncode}"
+        why = first_error(done.stdout, done.stderr) or f"exit code {done.returncode}"
         raise CannotRun(why) if done.returncode == 3 else Failed(why)
 
     def cvtrt_json(self, folder: Path, *arguments: object, engines: Path | None = None) -> object:
@@ -251,13 +251,17 @@ def cuda_graphs(check: Check, library) -> dict:
             for state, words in switches.items()}
 
 
-def first_error(text: str) -> str:
-    lines = text.splitlines()
-    at = next((at for at, line in enumerate(lines) if line.startswith("error:") or "Error" in line), None)
-    if at is None:
-        return ""
-    cause = lines[at + 1].removeprefix("cause: ") if lines[at + 1 : at + 2] and lines[at + 1].startswith("cause:") else ""
-    return " — ".join(part for part in [lines[at].removeprefix("error: "), cause] if part)[:300]
+def first_error(stdout: str, stderr: str) -> str:
+    """What went wrong, in the words of cvtrt, plain or JSON, or of Python."""
+    lines = [*stdout.splitlines(), *stderr.splitlines()]
+    for at, line in enumerate(lines):
+        if line.startswith('{"error":'):
+            error = json.loads(line)["error"]
+            return " — ".join([error["message"], *error["causes"]])[:500]
+        if line.startswith("error:"):
+            causes = [after.removeprefix("cause: ") for after in lines[at + 1 :] if after.startswith("cause:")]
+            return " — ".join([line.removeprefix("error: "), *causes])[:500]
+    return next((line for line in reversed(lines) if "Error" in line), "")[:500]
 
 
 def do(check: Check, name: str, step) -> dict:

@@ -118,7 +118,7 @@ impl Warmup {
                 let (first, steady) = self.timed(graph, session.as_mut(), set)?;
                 let run = WarmRun {
                     graph,
-                    backend: loaded.backend,
+                    backend: session.runs_on().unwrap_or(loaded.backend),
                     shapes: set.name.clone(),
                     first_ms: milliseconds(first),
                     steady_ms: milliseconds(steady[0]),
@@ -128,6 +128,7 @@ impl Warmup {
                 after(&run);
                 runs.push(run);
             }
+            loaded.compiled.keep_kernels();
         }
         Ok(runs)
     }

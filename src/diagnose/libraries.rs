@@ -29,7 +29,7 @@ fn finding(found: &Surveyed, driver: &Result<Driver, NoCuda>) -> Finding {
     words.extend(library.remarks().iter().cloned());
     let proper = library.version().flavour == Flavour::TensorRt;
     match driver {
-        Err(reason) if proper => words.push(format!("neither here: {reason}")),
+        Err(reason) if proper => words.push(format!("not here: {reason}")),
         Err(reason) => words.push(format!("runs none here: {reason}")),
         Ok(_) if proper => {}
         Ok(driver) => words.extend(foreign_devices(driver)),

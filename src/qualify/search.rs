@@ -18,16 +18,16 @@ pub(super) fn widen<E>(
     mut few: impl FnMut(usize, &[usize]) -> Result<Outcome, E>,
     mut all: impl FnMut(usize) -> Result<Outcome, E>,
 ) -> Result<(usize, Outcome), E> {
-    let mut last = Outcome::default();
+    let mut found = Outcome::default();
     loop {
         let enough = short_prefix(least, most, |count| {
-            last = few(count, sample)?;
-            Ok(last.error <= bound)
+            found = few(count, sample)?;
+            Ok(found.error <= bound)
         })?;
         let Some(count) = enough else {
             // What the most islands gave says more than what the fewest did, but for what overflows.
             let overflows = all(0)?.overflows;
-            return Ok((0, Outcome { overflows, ..last }));
+            return Ok((0, Outcome { overflows, ..found }));
         };
         let whole = all(count)?;
         *sample = whole.worst();
@@ -35,7 +35,7 @@ pub(super) fn widen<E>(
             return Ok((count, whole));
         }
         least = count + 1;
-        last = whole;
+        found = whole;
     }
 }
 

@@ -181,6 +181,8 @@ impl TrtContext {
     /// # Safety
     /// Each address is memory of the shape the port has now: on the host for ports that say so, else on the device, in
     /// buffers of the context's stream. It stays valid, and written by nobody else, until the stream has come past the run.
+    /// A recorded run is launched only while the context lives and keeps the profile and the shapes it had: the library
+    /// does not promise more. After a change of either, one run goes plainly before any is recorded.
     ///
     /// # Errors
     /// [`EngineError`]; nothing was enqueued.
@@ -194,6 +196,8 @@ impl TrtContext {
             unsafe { self.handle.set_address(port, address) }
                 .map_err(|error| self.engine.library.explained(error))?;
         }
+        // A recording keeps the memory that is lent while it lasts.
+        self.scratch.address();
         // It guards the order on the stream, not data that a panic could leave half done.
         let _turn = self
             .scratch

@@ -9,7 +9,7 @@ use crate::cache::{EngineStore, KeyInputs, Lookup, Verification};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
-use scripted::{Behaviour, MEETING, backends, worker_command};
+use scripted::{AMPERE, Behaviour, MEETING, backends, worker_command};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -459,6 +459,17 @@ fn an_engine_for_another_machine_is_built_for_named_targets_only() {
     };
     assert_eq!(reason, "there is no GPU");
     assert_eq!(built.max_abs_error, None);
+}
+
+#[test]
+fn an_engine_is_built_for_the_gpu_that_is_here_unless_others_are_named() {
+    let bench = Bench::new(Behaviour::HasAnAmpere, Fallback::Never);
+    assert_eq!(plan_inputs(&bench).options.targets, [AMPERE]);
+    let mut request = bench.request();
+    request.options.targets = vec!["sm_120".parse().expect("a capability")];
+    let plan = plan(&request, &mut StatCache::in_memory()).expect("planned");
+    let named = &plan.graphs[0].inputs.options.targets;
+    assert_eq!(*named, request.options.targets);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::backend::{
 use crate::build::{WorkerCommand, worker};
 use crate::ids::{BackendId, Fingerprint, Precision};
 use crate::onnx::ModelFile;
+use crate::profile::ComputeCapability;
 use crate::tensor::{BytesMut, Signature};
 use std::io::Write;
 use std::path::PathBuf;
@@ -37,8 +38,11 @@ pub(super) enum Behaviour {
     GivesNan,
     OnlyFp32,
     CannotRunHere,
+    HasAnAmpere,
     IsNotInstalled,
 }
+
+pub(super) const AMPERE: ComputeCapability = ComputeCapability { major: 8, minor: 6 };
 
 #[derive(Debug)]
 struct Scripted {
@@ -56,6 +60,7 @@ impl Backend for Scripted {
         let mut capabilities = self.fake.probe()?;
         match self.behaviour {
             Behaviour::OnlyFp32 => capabilities.precisions = vec![Precision::Fp32],
+            Behaviour::HasAnAmpere => capabilities.device = Some(AMPERE),
             Behaviour::CannotRunHere => capabilities.run = Err("there is no GPU".to_owned()),
             Behaviour::IsNotInstalled => {
                 return Err(Unavailable {
