@@ -6,7 +6,7 @@ use super::{
 };
 use crate::cuda::Gpu;
 use crate::ids::BackendId;
-use crate::tensor::{Dim, Placement, Signature};
+use crate::tensor::{Dim, Placement, Shape, Signature};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -284,6 +284,10 @@ impl CompiledGraph for Ladder {
         self.first.gpu()
     }
 
+    fn takes(&self, inputs: &[Shape]) -> bool {
+        self.first.takes(inputs)
+    }
+
     /// Of every rung loaded so far.
     fn footprint(&self) -> Footprint {
         let below = self.rungs.iter().skip(1).filter_map(Rung::loaded);
@@ -376,6 +380,14 @@ impl Session for LadderSession {
             let Err(error) = self.session.run(io) else {
                 return Ok(());
             };
+            // What cannot be recorded can still be run.
+            if self
+                .lane
+                .stream()
+                .is_some_and(|stream| stream.is_recording())
+            {
+                return Err(error);
+            }
             match error.recovery() {
                 Recovery::Caller | Recovery::Process => return Err(error),
                 Recovery::Call => return self.run_below(io, error),
