@@ -114,10 +114,12 @@ def no_driver() -> str:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return "no NVIDIA driver"
-    count = ctypes.c_int()
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return "the NVIDIA driver does not start"
-    return "" if count.value else "the NVIDIA driver sees no GPU"
+    count, no_device = ctypes.c_int(), 100
+    started = driver.cuInit(0)
+    if started not in (0, no_device):
+        return f"the NVIDIA driver does not start (error {started})"
+    seen = started == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return "" if seen else "the NVIDIA driver sees no GPU"
 
 
 def device_mib() -> int:

@@ -80,6 +80,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "diagnose",
         &[
             "backend", "build", "bundle", "cache", "config", "cuda", "hint", "ids", "profile",
+            "trt",
         ],
     ),
 ];

@@ -52,6 +52,7 @@ impl Backend for Fake {
             library: "fake".to_owned(),
             path: PathBuf::new(),
             precisions: Precision::ALL.to_vec(),
+            device: None,
             run: Ok(()),
         })
     }

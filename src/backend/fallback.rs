@@ -212,6 +212,10 @@ impl CompiledGraph for Ladder {
         })
     }
 
+    fn keep_kernels(&self) {
+        self.first.keep_kernels();
+    }
+
     fn open(self: Arc<Self>, lane: &Lane) -> Result<Box<dyn Session>, LoadError> {
         let (at, session) = match Arc::clone(&self.first).open(lane) {
             Ok(session) => (0, session),

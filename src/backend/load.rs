@@ -3,6 +3,7 @@
 use crate::cuda::{CudaError, CudaErrorKind};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, Precision};
+use crate::profile::ComputeCapability;
 use crate::tensor::Signature;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -100,6 +101,8 @@ pub struct Capabilities {
     pub path: PathBuf,
     /// Precisions it builds.
     pub precisions: Vec<Precision>,
+    /// The GPU that engines would run on; `None` for the processor, and where there is none.
+    pub device: Option<ComputeCapability>,
     /// Whether it can run engines here, or why it can only build them.
     pub run: Result<(), String>,
 }

@@ -112,6 +112,11 @@ pub trait CompiledGraph: fmt::Debug + Send + Sync {
     /// Memory the loaded graph holds.
     fn footprint(&self) -> Footprint;
 
+    /// Keeps on disk what the device compiled for the graph so far, so that the next process need not.
+    ///
+    /// Most backends compile nothing then. What cannot be kept is only logged.
+    fn keep_kernels(&self) {}
+
     /// Opens a session for one lane.
     ///
     /// # Errors

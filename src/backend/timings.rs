@@ -42,7 +42,7 @@ impl<'a> TimingFile<'a> {
                 file.timings.began_with_bytes = bytes.as_ref().map_or(0, |it| it.len() as u64);
                 file.began_with = bytes;
             }
-            Err(error) => file.remark(format!("not begun with: {error}")),
+            Err(error) => file.remark(&format!("not begun with: {error}")),
         }
         file
     }
@@ -54,7 +54,7 @@ impl<'a> TimingFile<'a> {
 
     /// Notes that the library took none of what was read, so that nothing of it is kept.
     pub(super) fn refuse(&mut self, reason: &str) {
-        self.remark(format!("not begun with: {reason}"));
+        self.remark(&format!("not begun with: {reason}"));
         self.timings.began_with_bytes = 0;
     }
 
@@ -67,7 +67,7 @@ impl<'a> TimingFile<'a> {
     ) -> Timings {
         match self.replace(ours, merge) {
             Ok(kept) => self.timings.kept_bytes = kept,
-            Err(error) => self.remark(format!("not kept: {error}")),
+            Err(error) => self.remark(&format!("not kept: {error}")),
         }
         self.timings
     }
@@ -89,7 +89,7 @@ impl<'a> TimingFile<'a> {
             Ok(Some(theirs)) if self.began_with.as_ref() != Some(&theirs) => {
                 match merge(ours, &theirs) {
                     Ok(merged) => content = merged,
-                    Err(reason) => self.remark(format!(
+                    Err(reason) => self.remark(&format!(
                         "those another build kept meanwhile are dropped: {reason}"
                     )),
                 }
@@ -99,7 +99,7 @@ impl<'a> TimingFile<'a> {
         }
         let bytes = content.len() as u64;
         if bytes > MAX_BYTES {
-            self.remark(format!("they outgrew {MAX_BYTES} bytes and begin anew"));
+            self.remark(&format!("they outgrew {MAX_BYTES} bytes and begin anew"));
             remove(self.path)?;
             return Ok(0);
         }
@@ -111,7 +111,7 @@ impl<'a> TimingFile<'a> {
         Ok(bytes)
     }
 
-    fn remark(&mut self, what: String) {
+    fn remark(&mut self, what: &str) {
         let path = self.path.display();
         self.timings.remarks.push(format!("timings {path} {what}"));
     }
@@ -149,8 +149,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn joined(ours: &[u8], theirs: &[u8]) -> Result<Vec<u8>, String> {
-        Ok([ours, theirs].join(&b"+"[..]))
+    fn joined(ours: &[u8], theirs: &[u8]) -> Vec<u8> {
+        [ours, theirs].join(&b"+"[..])
     }
 
     fn unmerged(_: &[u8], _: &[u8]) -> Result<Vec<u8>, String> {
@@ -180,7 +180,7 @@ mod tests {
         let path = folder.path().join("timings");
         let (a, b) = (TimingFile::read(&path), TimingFile::read(&path));
         a.keep(b"a", unmerged);
-        b.keep(b"b", joined);
+        b.keep(b"b", |ours, theirs| Ok(joined(ours, theirs)));
         assert_eq!(fs::read(&path).expect("there"), b"b+a");
 
         let (c, d) = (TimingFile::read(&path), TimingFile::read(&path));

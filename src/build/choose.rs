@@ -138,7 +138,18 @@ impl<'a> Probes<'a> {
             .as_ref()
             .expect("only an available backend is chosen")
             .clone();
-        let (options, ignored) = options_for(backend, wish.options);
+        let (mut options, ignored) = options_for(backend, wish.options);
+        if backend == BackendId::TensorRtRtx && options.targets.is_empty() {
+            options.targets.extend(capabilities.device);
+        }
+        let run = match (capabilities.run, capabilities.device) {
+            (Ok(()), Some(device))
+                if !options.targets.is_empty() && !options.targets.contains(&device) =>
+            {
+                Err(format!("this GPU is {device}"))
+            }
+            (run, _) => run,
+        };
         let mut notes = Vec::new();
         if precision != wish.precision {
             notes.push(format!(
@@ -149,7 +160,7 @@ impl<'a> Probes<'a> {
         if !ignored.is_empty() {
             notes.push(format!("{backend} has no use for {}", ignored.join(", ")));
         }
-        if let Err(reason) = &capabilities.run {
+        if let Err(reason) = &run {
             let built_for = match options.targets.as_slice() {
                 [] => "this device".to_owned(),
                 _ => said(&options),
@@ -161,7 +172,7 @@ impl<'a> Probes<'a> {
             fingerprint,
             precision,
             options,
-            run: capabilities.run,
+            run,
             passed_over,
             notes,
         }

@@ -2,13 +2,13 @@
 
 use super::cancel::Cancel;
 use super::choose::Tried;
-use super::failure::FailureKind;
 use super::inputs::Vocabulary;
 use super::job::{CompileJob, Job, Message, VerifyJob};
-use super::memory;
 use super::plan::Planner;
 use super::process::{Said, run_job};
-use super::side_by_side::{Need, Room, run_all};
+use super::side_by_side::run_all;
+use super::verdict::{reason_to_go_on, reject, verdict};
+use super::workers::{Deadlines, Workers, need};
 use super::{
     BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, TimingsAt, Watch,
     WorkerCommand, WorkerError, rewrite,
@@ -16,48 +16,16 @@ use super::{
 use crate::backend::{EngineReport, Rewriting, Timings};
 use crate::bundle::StatCache;
 use crate::cache::{
-    Begun, BuildRecord, EngineKey, EngineStore, Entry, KeyInputs, Lookup, Pending, SignatureText,
-    Verification, Waiting,
+    Begun, BuildRecord, EngineKey, Entry, KeyInputs, Lookup, Pending, SignatureText, Verification,
+    Waiting,
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use serde::Deserialize;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// The processes that do the work.
-#[derive(Debug, Clone)]
-pub struct Workers {
-    /// How one is started.
-    pub command: WorkerCommand,
-    /// How long each may take.
-    pub deadlines: Deadlines,
-    /// How many there are at once.
-    pub jobs: Jobs,
-}
-
-/// How long a worker may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// To compile one graph.
-    pub compile: Duration,
-    /// To verify one engine.
-    pub verify: Duration,
-}
-
-/// Graphs built at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Jobs {
-    /// What fits into free memory, half as many as processors at most, and one at a time where kernels are timed on a
-    /// device; one where free memory is not known.
-    #[default]
-    WhatFits,
-    /// At most so many, on a device too; fewer where memory is short.
-    AtMost(NonZeroUsize),
-}
 
 /// One graph that is done.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -108,15 +76,6 @@ pub enum RowState {
     Built,
 }
 
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self {
-            compile: Duration::from_hours(1),
-            verify: Duration::from_mins(30),
-        }
-    }
-}
-
 /// Does what was planned, several graphs at once where they fit.
 ///
 /// `digests` are those the plan was made with: they tell cheaply that a model is still the one its key was made of.
@@ -152,35 +111,6 @@ pub fn execute(
         };
         executor.graph(planned)
     })
-}
-
-impl Jobs {
-    fn room(self) -> Room {
-        let free = memory::free_bytes();
-        let half = thread::available_parallelism().map_or(1, |all| all.get() / 2);
-        let (jobs, shared_device) = match (self, free) {
-            (Self::AtMost(jobs), _) => (jobs, true),
-            (Self::WhatFits, Some(_)) => (NonZeroUsize::new(half).unwrap_or(ONE), false),
-            (Self::WhatFits, None) => (ONE, false),
-        };
-        Room {
-            jobs,
-            bytes: free.unwrap_or(u64::MAX),
-            shared_device,
-        }
-    }
-}
-
-const ONE: NonZeroUsize = NonZeroUsize::MIN;
-
-fn need(planned: &PlannedGraph, request: &BuildRequest<'_>) -> Need {
-    if matches!(planned.state, PlanState::Cached { .. }) {
-        return Need::default();
-    }
-    Need {
-        bytes: memory::estimate(planned, request.bundle),
-        device: planned.backend == BackendId::TensorRt,
-    }
 }
 
 /// What several graphs' threads tell one watcher.
@@ -491,52 +421,6 @@ impl Executor<'_, '_> {
             Ok(Some(begun)) => Ok(begun?),
             Ok(None) | Err(_) => Err(BuildError::Cancelled),
         }
-    }
-}
-
-/// An engine that gives wrong values is neither served nor found again. Where it cannot be moved, the verdict still
-/// stands.
-fn reject(store: &EngineStore, entry: &Entry, reason: &str) {
-    match store.reject(entry, reason) {
-        Ok(Some(to)) => {
-            tracing::warn!(entry = entry.id(), to = %to.display(), "engine goes into quarantine");
-        }
-        Ok(None) => {}
-        Err(error) => tracing::warn!(entry = entry.id(), %error, "engine stays"),
-    }
-}
-
-/// Whether the chain may go on after a worker failed, or an engine was found unfit; a full disk or Ctrl-C is no reason
-/// to.
-fn reason_to_go_on(error: &BuildError) -> Option<String> {
-    match error {
-        BuildError::Worker {
-            source: WorkerError::Start(_) | WorkerError::Cancelled,
-            ..
-        } => None,
-        BuildError::Worker { source, .. } => Some(source.to_string()),
-        BuildError::Quarantined { reason, .. } => Some(reason.clone()),
-        _ => None,
-    }
-}
-
-/// Why an engine must not be served, where its verification says so; what a busy machine can do, as a missed deadline, is
-/// no verdict.
-fn verdict(error: &BuildError) -> Option<String> {
-    match error {
-        BuildError::Worker {
-            task: "verify",
-            source,
-            ..
-        } => match source {
-            WorkerError::Failed(failure) if failure.kind == FailureKind::Unverified => {
-                Some(failure.to_string())
-            }
-            WorkerError::Crashed { .. } => Some(source.to_string()),
-            _ => None,
-        },
-        BuildError::Quarantined { reason, .. } => Some(reason.clone()),
-        _ => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is to be built, and what the cache has of it already.
 
 use super::choose::{Choice, Probes, Tried, Wish};
+use super::serving::compiled_otherwise;
+use super::wanted::{axis_limits, chain_of, precision_of};
 use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
@@ -8,8 +10,8 @@ use crate::cache::{
     Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, PrecisionPlan, Verification,
     changes,
 };
-use crate::ids::{Axis, BackendId, GraphId, Precision};
-use crate::profile::{AxisLimits, Chain, CompileOptions, Fallback, Profile, ShapeSet};
+use crate::ids::{BackendId, GraphId, Precision};
+use crate::profile::{AxisLimits, CompileOptions, Profile, ShapeSet};
 use std::path::PathBuf;
 
 /// What to build. Parsing flags made it; nothing of it was looked at yet.
@@ -127,6 +129,16 @@ pub enum PlanState {
     },
 }
 
+impl PlanState {
+    /// The engine, where the cache has it.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Cached { found, .. } | Self::Verify { found, .. } => Some(found),
+            Self::Build { .. } => None,
+        }
+    }
+}
+
 impl Plan {
     /// Graphs that are to be built in a half precision and were never qualified for it.
     pub fn unqualified(&self) -> impl Iterator<Item = (GraphId, Precision)> + '_ {
@@ -138,7 +150,7 @@ impl Plan {
 }
 
 impl Scope {
-    fn graphs(&self, bundle: &Bundle) -> Vec<GraphId> {
+    pub(super) fn graphs(&self, bundle: &Bundle) -> Vec<GraphId> {
         let mut graphs = match self {
             Self::All => bundle.graphs().collect(),
             Self::Needed(graphs) | Self::Named(graphs) => graphs.clone(),
@@ -148,7 +160,7 @@ impl Scope {
         graphs
     }
 
-    fn is_named(&self) -> bool {
+    pub(super) fn is_named(&self) -> bool {
         matches!(self, Self::Named(_))
     }
 }
@@ -169,22 +181,6 @@ pub fn plan(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan,
 pub fn preview(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
     let planner = Planner {
         find: EngineStore::peek,
-        ..Planner::new(request)
-    };
-    plan_with(request, digests, planner)
-}
-
-/// As [`plan`], for loading what is there: a graph whose engine for ONNX Runtime is in quarantine is left on that link,
-/// since the model runs there as exported.
-///
-/// # Errors
-/// As [`plan`].
-pub fn plan_to_serve(
-    request: &BuildRequest<'_>,
-    digests: &mut StatCache,
-) -> Result<Plan, BuildError> {
-    let planner = Planner {
-        takes_models: true,
         ..Planner::new(request)
     };
     plan_with(request, digests, planner)
@@ -222,8 +218,9 @@ pub(super) struct Planner<'a> {
     probes: Probes<'a>,
     limits: AxisLimits,
     find: Find,
-    /// Whether a link that runs models as exported does without an engine.
-    takes_models: bool,
+    /// Whether the plan is to load what is there: a link that runs models as exported then does without an engine, and an
+    /// engine compiled with other options does as well.
+    to_serve: bool,
 }
 
 /// How the store is asked for an engine.
@@ -236,7 +233,15 @@ impl<'a> Planner<'a> {
             probes: Probes::new(request.backends),
             limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
-            takes_models: false,
+            to_serve: false,
+        }
+    }
+
+    /// For loading what is there.
+    pub(super) fn to_serve(request: &'a BuildRequest<'a>) -> Self {
+        Self {
+            to_serve: true,
+            ..Self::new(request)
         }
     }
 
@@ -266,7 +271,7 @@ impl<'a> Planner<'a> {
                 backend,
                 reason: format!("its {precision} engine is in quarantine: {reason}"),
             };
-            if self.takes_models && is_onnx_runtime(backend) {
+            if self.to_serve && is_onnx_runtime(backend) {
                 planned.passed_over.push(link);
                 return Ok(planned);
             }
@@ -393,6 +398,15 @@ impl<'a> Planner<'a> {
                     PlanState::Cached { entry, found }
                 }
             }
+            Lookup::Missing if self.to_serve => match compiled_otherwise(request.store, inputs)? {
+                Some(found) => PlanState::Cached {
+                    entry: found.id().to_owned(),
+                    found,
+                },
+                None => PlanState::Build {
+                    reason: why_missing(request.store, inputs)?,
+                },
+            },
             Lookup::Missing => PlanState::Build {
                 reason: why_missing(request.store, inputs)?,
             },
@@ -429,62 +443,6 @@ fn kept_in_fp32(plan: &PrecisionPlan) -> Option<String> {
 
 fn is_onnx_runtime(backend: BackendId) -> bool {
     matches!(backend, BackendId::OrtCpu | BackendId::OrtCuda)
-}
-
-/// A flag replaces the profile's precision, but a graph that the profile keeps in FP32 stays there.
-fn precision_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>) -> Precision {
-    let profile = request.profile;
-    let own = profile.graphs.get(&graph).and_then(|own| own.precision);
-    match (request.precision, own) {
-        (Some(asked), Some(Precision::Fp32)) if !request.scope.is_named() => {
-            if asked != Precision::Fp32 {
-                notes.push(format!("profile `{}` keeps it in fp32", profile.name));
-            }
-            Precision::Fp32
-        }
-        (Some(asked), _) => asked,
-        (None, Some(own)) => own,
-        (None, None) => profile.precision,
-    }
-}
-
-/// A named backend is strict. A graph with a chain of its own keeps it, unless that graph was asked for by name.
-fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>) -> Chain {
-    let profile = request.profile;
-    let own = profile
-        .graphs
-        .get(&graph)
-        .and_then(|own| own.chain.as_ref());
-    let Some(backend) = request.backend else {
-        return profile.chain_of(graph).clone();
-    };
-    match own {
-        Some(own) if !request.scope.is_named() && !own.links.contains(&backend) => {
-            notes.push(format!(
-                "profile `{}` gives it backends of its own",
-                profile.name
-            ));
-            own.clone()
-        }
-        _ => Chain {
-            links: vec![backend],
-            fallback: Fallback::Never,
-        },
-    }
-}
-
-/// The largest sizes that a bundle's graphs take.
-pub fn axis_limits(bundle: &Bundle) -> AxisLimits {
-    let manifest = bundle.manifest();
-    let positions = manifest.llm.max_positions;
-    let mut limits = AxisLimits::from([
-        ((GraphId::Llm, Axis::New), positions),
-        ((GraphId::Llm, Axis::Past), positions),
-    ]);
-    if let Some(max_tokens) = manifest.flow.max_tokens {
-        limits.insert((GraphId::FlowEncoder, Axis::Tokens), max_tokens);
-    }
-    limits
 }
 
 /// Names what changed since the entry most like the one that is wanted.

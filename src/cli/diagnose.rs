@@ -45,6 +45,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         places: context.places(),
         bundle: bundle.as_deref(),
         backends: &model::backends(context),
+        tensorrt: &model::settings(context.runtime_dir(), None).tensorrt,
         store: &model::store(context),
         profile: &profile,
         port: args.port,

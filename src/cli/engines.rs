@@ -54,6 +54,8 @@ struct Row {
     #[serde(flatten)]
     what: Option<What>,
     bytes: u64,
+    #[serde(skip)]
+    is_timings: bool,
     /// `valid`, `stale`, `damaged`, `busy`, `quarantined`; `timings` where it is no engine.
     state: &'static str,
     reasons: Vec<String>,
@@ -78,12 +80,6 @@ struct Shown<'a> {
     /// What of a half-precision engine stays in FP32.
     precision_plan: Option<PrecisionPlan>,
     manifest: &'a Manifest,
-}
-
-impl Row {
-    fn is_timings(&self) -> bool {
-        self.what.as_ref().is_some_and(|what| what.graph.is_none())
-    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -134,6 +130,7 @@ fn row(listed: &Listed, here: &Here) -> Row {
     };
     Row {
         entry: listed.id.clone(),
+        is_timings: false,
         what,
         bytes: listed.bytes,
         state,
@@ -150,6 +147,7 @@ fn quarantined_row(one: Quarantined) -> Row {
     } = one;
     Row {
         entry: id,
+        is_timings: false,
         what: entry.as_ref().map(|entry| what_of(entry.manifest())),
         bytes,
         state: "quarantined",
@@ -164,14 +162,17 @@ fn timings_row(timings: &KeptTimings, here: &Here) -> Row {
         precision: "-".to_owned(),
         verified: "-".to_owned(),
     });
-    let (state, reasons) = if here.takes(timings) {
-        ("timings", Vec::new())
-    } else {
-        let reason = "taken by another library or on another device".to_owned();
-        ("stale", vec![reason])
+    let (state, reasons) = match &timings.key {
+        None => ("damaged", vec!["its key cannot be read".to_owned()]),
+        Some(_) if here.takes(timings) => ("timings", Vec::new()),
+        Some(_) => {
+            let reason = "taken by another library or on another device".to_owned();
+            ("stale", vec![reason])
+        }
     };
     Row {
         entry: timings.id.clone(),
+        is_timings: true,
         what,
         bytes: timings.bytes,
         state,
@@ -239,7 +240,7 @@ fn rows_text(rows: &[Row]) -> String {
         rows.iter().partition(|row| row.state == "quarantined");
     let size = |rows: &[&Row]| printer::bytes(rows.iter().map(|row| row.bytes).sum());
     let mut text = table(&std::iter::once(heading).chain(lines).collect::<Vec<_>>());
-    let engines = serving.iter().filter(|row| !row.is_timings()).count();
+    let engines = serving.iter().filter(|row| !row.is_timings).count();
     writeln!(text, "{engines} entries, {}", size(&serving)).expect("a string takes all");
     if !quarantined.is_empty() {
         writeln!(
@@ -350,6 +351,7 @@ fn verified_row(store: &EngineStore, listed: Listed) -> Result<Option<Row>, Fail
     };
     Ok(Some(Row {
         entry: id,
+        is_timings: false,
         what: None,
         bytes,
         state,

@@ -164,6 +164,7 @@ mod tests {
             passed_over: vec!["tensorrt: no library".to_owned()],
             falls: crate::backend::Falls::default(),
             notes: vec![],
+            at_hand: std::collections::BTreeMap::new(),
         }
     }
 

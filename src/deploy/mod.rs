@@ -15,13 +15,14 @@ pub use warmup::{WarmRun, Warmup, WarmupError};
 use crate::backend::{
     Artifacts, Backends, Falls, Lane, LoadError, LoadOptions, StoredArtifact, select,
 };
-use crate::build::{self, BuildRequest, PlanState, PlannedGraph, Scope, TimingsAt, Vocabulary};
+use crate::build::{self, BuildRequest, PlannedGraph, Scope, Servable, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{EngineStore, Entry, SignatureText};
 use crate::ids::{BackendId, GraphId, Precision, Tier};
 use crate::pipeline::{Graphs, LoadedGraph};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, ShapeSet};
 use crate::tensor::Signature;
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
@@ -77,6 +78,9 @@ pub struct Served {
     pub falls: Falls,
     /// What is not as the profile says.
     pub notes: Vec<String>,
+    /// In which precision each link has it that it can be served by.
+    #[serde(skip)]
+    pub at_hand: BTreeMap<BackendId, Precision>,
 }
 
 impl Deployment {
@@ -95,15 +99,14 @@ impl Served {
         !matches!(self.graph, GraphId::SpeechTokenizer | GraphId::Campplus)
     }
 
-    /// What runs it now, and in which precision: what took over from a link that failed runs the model as it was exported.
+    /// What runs it now, and in which precision.
     pub fn now(&self) -> Tier {
         let backend = self.falls.lands_on(self.backend);
-        let precision = if backend == self.backend {
-            self.precision
-        } else {
-            Precision::Fp32
-        };
-        Tier { backend, precision }
+        let precision = self.at_hand.get(&backend).copied();
+        Tier {
+            backend,
+            precision: precision.unwrap_or(self.precision),
+        }
     }
 
     /// Whether it is served at a tier; FP32 is any tier's where it is wanted.
@@ -130,13 +133,13 @@ pub fn deploy(
     request: &DeployRequest<'_>,
     digests: &mut StatCache,
 ) -> Result<Deployment, DeployError> {
-    let plan = build::plan_to_serve(&plan_request(request), digests)?;
+    let servable = build::plan_to_serve(&plan_request(request), digests)?;
     let mut deployment = Deployment {
         graphs: Graphs::new(),
         served: Vec::new(),
         warmup: Warmup::new(Vocabulary::of(request.bundle)),
     };
-    for (shapes, loaded) in load_side_by_side(request, plan.graphs) {
+    for (shapes, loaded) in load_side_by_side(request, servable) {
         let (loaded, served) = loaded?;
         deployment.warmup.add(served.graph, loaded.clone(), shapes);
         deployment.graphs.insert(served.graph, loaded);
@@ -151,14 +154,14 @@ type Loaded = Result<(LoadedGraph, Served), DeployError>;
 /// Loads every graph on a thread of its own: most of a start is a library preparing one graph at a time.
 fn load_side_by_side(
     request: &DeployRequest<'_>,
-    graphs: Vec<PlannedGraph>,
+    graphs: Vec<Servable>,
 ) -> Vec<(Vec<ShapeSet>, Loaded)> {
     thread::scope(|scope| {
         let threads: Vec<_> = graphs
             .into_iter()
-            .map(|mut planned| {
-                let shapes = std::mem::take(&mut planned.shapes);
-                (shapes, scope.spawn(move || load(request, planned)))
+            .map(|servable| {
+                let shapes = servable.links[0].shapes.clone();
+                (shapes, scope.spawn(move || load(request, servable)))
             })
             .collect();
         let joined = threads.into_iter().map(|(shapes, thread)| {
@@ -188,60 +191,55 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
 
 fn load(
     request: &DeployRequest<'_>,
-    planned: PlannedGraph,
+    servable: Servable,
 ) -> Result<(LoadedGraph, Served), DeployError> {
-    let graph = planned.graph;
+    let Servable { graph, links } = servable;
     let file = request.bundle.graph_file(graph)?;
     build::check_weights(graph, file)?;
-    let model = file.path.clone();
-    let engine = match &planned.state {
-        PlanState::Cached { found, .. } | PlanState::Verify { found, .. } => Some(found),
-        PlanState::Build { .. } => None,
-    };
-    check_forced(request, &planned, engine.is_some())?;
-    let chain = remaining(request, &planned);
-    let mut artifacts: Artifacts = chain
-        .links
-        .iter()
-        .filter(|link| matches!(link, BackendId::OrtCuda | BackendId::OrtCpu))
-        .map(|link| (*link, StoredArtifact::Onnx(model.clone())))
-        .collect();
-    if let Some(engine) = engine {
-        artifacts.insert(planned.backend, stored(graph, engine)?);
+    let model = &file.path;
+    let first = &links[0];
+    check_forced(request, first)?;
+    let chain = remaining(request, first);
+    let mut artifacts = Artifacts::new();
+    let mut at_hand = BTreeMap::new();
+    for &backend in &chain.links {
+        let engine = links
+            .iter()
+            .filter(|link| link.backend == backend)
+            .find_map(|link| Some((link.precision, link.state.entry()?)));
+        if let Some((precision, engine)) = engine {
+            artifacts.insert(backend, stored(graph, engine)?);
+            at_hand.insert(backend, precision);
+        } else if matches!(backend, BackendId::OrtCuda | BackendId::OrtCpu) {
+            artifacts.insert(backend, StoredArtifact::Onnx(model.clone()));
+            // A model that was not compiled runs as it was exported.
+            at_hand.insert(backend, Precision::Fp32);
+        }
     }
-    let engine = engine.map(|engine| engine.engine_path());
     let selected = select(&chain, request.backends, &artifacts, request.options)
         .map_err(|source| DeployError::Graph { graph, source })?;
-    let from_cache = engine.is_some() && selected.backend == planned.backend;
-    let mut passed_over: Vec<String> = planned
-        .passed_over
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    passed_over.extend(selected.passed_over.iter().map(ToString::to_string));
+    let backend = selected.backend;
+    let passed_over = first.passed_over.iter().map(ToString::to_string);
+    let passed_over = passed_over.chain(selected.passed_over.iter().map(ToString::to_string));
+    let taken = links.iter().find(|link| link.backend == backend);
+    let (file, from_cache) = match &artifacts[&backend] {
+        StoredArtifact::Engine { path, .. } => (path.clone(), true),
+        StoredArtifact::Onnx(path) => (path.clone(), false),
+    };
     let served = Served {
         graph,
-        backend: selected.backend,
-        // A model that was not compiled runs as it was exported.
-        precision: if from_cache {
-            planned.precision
-        } else {
-            Precision::Fp32
-        },
-        wanted: planned.wanted,
-        file: engine.filter(|_| from_cache).unwrap_or(model),
+        backend,
+        precision: at_hand[&backend],
+        wanted: first.wanted,
+        file,
         from_cache,
-        passed_over,
+        passed_over: passed_over.collect(),
         falls: selected.falls,
-        notes: planned.notes,
+        notes: taken.map_or_else(Vec::new, |link| link.notes.clone()),
+        at_hand,
     };
-    Ok((
-        LoadedGraph {
-            backend: selected.backend,
-            compiled: selected.compiled,
-        },
-        served,
-    ))
+    let compiled = selected.compiled;
+    Ok((LoadedGraph { backend, compiled }, served))
 }
 
 fn stored(graph: GraphId, engine: &Entry) -> Result<StoredArtifact, DeployError> {
@@ -261,13 +259,9 @@ fn stored(graph: GraphId, engine: &Entry) -> Result<StoredArtifact, DeployError>
 }
 
 /// A forced precision needs an engine: a model that was not compiled runs in FP32.
-fn check_forced(
-    request: &DeployRequest<'_>,
-    planned: &PlannedGraph,
-    has_engine: bool,
-) -> Result<(), DeployError> {
+fn check_forced(request: &DeployRequest<'_>, planned: &PlannedGraph) -> Result<(), DeployError> {
     match request.tier {
-        Some(tier) if !has_engine && planned.precision != Precision::Fp32 => {
+        Some(tier) if planned.state.entry().is_none() && planned.precision != Precision::Fp32 => {
             Err(DeployError::NoEngine {
                 graph: planned.graph,
                 tier,

@@ -3,9 +3,9 @@
 use super::*;
 use crate::backend::Fake;
 use crate::build::BuildError;
-use crate::cache::{Begun, BuildRecord, SignatureText, Verification};
+use crate::cache::{Begun, BuildRecord, Pending, SignatureText, Verification};
 use crate::hint::{Class, Hint};
-use crate::profile::Shelf;
+use crate::profile::{ComputeCapability, Shelf};
 use crate::tensor::Signature;
 use std::path::Path;
 use std::sync::Arc;
@@ -65,6 +65,25 @@ impl Bench {
 
     /// Puts the engine that a backend would be asked for into quarantine.
     fn reject(&self, backend: BackendId) {
+        let failed = Verification::Failed {
+            reason: "it gives NaN".to_owned(),
+        };
+        let (pending, record) = self.built(backend, CompileOptions::default(), failed);
+        pending.reject(record).expect("writable");
+    }
+
+    /// Puts an engine into the cache.
+    fn keep(&self, backend: BackendId, options: CompileOptions) {
+        let (pending, record) = self.built(backend, options, Verification::Skipped);
+        pending.commit(record).expect("writable");
+    }
+
+    fn built(
+        &self,
+        backend: BackendId,
+        options: CompileOptions,
+        verification: Verification,
+    ) -> (Pending, BuildRecord) {
         let store = EngineStore::new(self.root.path());
         let request = BuildRequest {
             bundle: &self.bundle,
@@ -74,7 +93,7 @@ impl Bench {
             scope: Scope::Named(vec![GRAPH]),
             precision: None,
             backend: Some(backend),
-            options: CompileOptions::default(),
+            options,
             device: 0,
             rebuild: false,
             verify: false,
@@ -90,12 +109,43 @@ impl Bench {
             build_time: Duration::ZERO,
             signature: SignatureText::default(),
             report: serde_json::Value::Null,
-            verification: Verification::Failed {
-                reason: "it gives NaN".to_owned(),
-            },
+            verification,
         };
-        pending.reject(record).expect("writable");
+        (pending, record)
     }
+}
+
+#[test]
+fn an_engine_compiled_with_other_options_serves_as_well() {
+    let bench = Bench::new();
+    let targets = vec![ComputeCapability { major: 8, minor: 6 }];
+    bench.keep(
+        RTX,
+        CompileOptions {
+            optimization_level: Some(5),
+            targets,
+            ..CompileOptions::default()
+        },
+    );
+    let served = bench.deploy(None).expect("there is an engine");
+    assert_eq!((served.backend, served.from_cache), (RTX, true));
+    assert!(!served.is_fallback(), "{served:?}");
+}
+
+#[test]
+fn every_link_has_its_engine_at_hand() {
+    let mut bench = Bench::new();
+    let own = bench.profile.graphs.get_mut(&GRAPH).expect("every graph");
+    own.chain
+        .as_mut()
+        .expect("set")
+        .links
+        .insert(0, BackendId::OrtCuda);
+    bench.keep(RTX, CompileOptions::default());
+    let served = bench.deploy(None).expect("an engine");
+    // No adapter for the first link; the engine of the second one is found all the same.
+    assert_eq!((served.backend, served.from_cache), (RTX, true));
+    assert!(served.is_fallback());
 }
 
 #[test]

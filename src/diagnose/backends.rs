@@ -54,6 +54,7 @@ fn finding(
                 library,
                 path,
                 precisions,
+                device: _,
                 run,
             } = capabilities;
             let precisions: Vec<&str> = precisions

@@ -5,6 +5,7 @@
 mod backends;
 mod bundles;
 mod engines;
+mod libraries;
 mod machine;
 
 pub use machine::memory_mib;
@@ -15,6 +16,7 @@ use crate::config::Places;
 use crate::cuda;
 use crate::ids::Tier;
 use crate::profile::Profile;
+use crate::trt::SearchPath;
 use std::path::Path;
 
 /// One thing that was looked at.
@@ -47,8 +49,10 @@ pub enum State {
 pub struct Subjects<'a> {
     /// Folders.
     pub places: &'a Places,
-    /// Libraries.
+    /// What compiles and runs graphs.
     pub backends: &'a Backends,
+    /// Where TensorRT is looked for.
+    pub tensorrt: &'a SearchPath,
     /// The one bundle to check; `None`: every bundle in its place.
     pub bundle: Option<&'a Path>,
     /// The engine cache.
@@ -78,6 +82,7 @@ impl Diagnosis {
         }
         let (found, tier) = backends::check(subjects.backends, subjects.profile);
         findings.extend(found);
+        findings.extend(libraries::check(subjects.tensorrt, &driver));
         let (found, speakable) = bundles::check(subjects.places, subjects.bundle);
         findings.extend(found);
         findings.push(engines::check(subjects.store, subjects.backends));

@@ -147,6 +147,7 @@ impl TrtLibrary {
         }
         // Whoever panicked in a build left nothing behind: the lock guards no data.
         let _alone = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lead_to_resources();
         self.handle.log().take();
         let built = self.build_alone(request, progress);
         let Kept { last, warnings } = self.handle.log().take();

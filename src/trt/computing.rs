@@ -89,6 +89,8 @@ pub enum FakeCall {
     SetAddress = 8,
     /// `enqueueV3` returns false.
     Enqueue = 9,
+    /// `createRuntimeConfig` returns null; of TensorRT-RTX.
+    CreateConfig = 10,
 }
 
 /// How a call fails.
@@ -117,6 +119,8 @@ pub enum FakeObject {
     Runtime = 7,
     Engine = 8,
     Context = 9,
+    RuntimeConfig = 10,
+    RuntimeCache = 11,
 }
 
 /// What stands behind one fake library.
@@ -126,6 +130,7 @@ pub(super) struct World {
     host: HostGpu,
     alive: [AtomicI64; FakeObject::ALL.len()],
     runs: AtomicU64,
+    compiled: AtomicU64,
     /// Each with the calls of its kind since.
     faults: Mutex<Vec<(FakeFault, u64)>>,
     misuses: Mutex<Vec<String>>,
@@ -142,6 +147,7 @@ impl ComputingLibrary {
             host: host.clone(),
             alive: Default::default(),
             runs: AtomicU64::default(),
+            compiled: AtomicU64::default(),
             faults: Mutex::default(),
             misuses: Mutex::default(),
         }));
@@ -186,6 +192,12 @@ impl ComputingLibrary {
         self.world.runs.load(Ordering::SeqCst)
     }
 
+    /// Kernels that were compiled at run time: one per context, or per cache, and combination of input shapes. Of
+    /// TensorRT-RTX.
+    pub fn compiled(&self) -> u64 {
+        self.world.compiled.load(Ordering::SeqCst)
+    }
+
     /// Rules of the real library that were broken where a call returns nothing.
     pub fn misuses(&self) -> Vec<String> {
         self.world.misuses().clone()
@@ -200,6 +212,10 @@ impl World {
 
     pub(super) fn ran(&self) {
         self.runs.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn compiled(&self) {
+        self.compiled.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn count(&self, object: i32, change: i32) {
@@ -251,7 +267,7 @@ impl World {
 }
 
 impl FakeObject {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Builder,
         Self::Config,
         Self::Network,
@@ -262,5 +278,7 @@ impl FakeObject {
         Self::Runtime,
         Self::Engine,
         Self::Context,
+        Self::RuntimeConfig,
+        Self::RuntimeCache,
     ];
 }

@@ -67,6 +67,9 @@ pub enum EngineError {
     /// CUDA failed.
     #[error(transparent)]
     Cuda(#[from] crate::cuda::CudaError),
+    /// The library has no such feature.
+    #[error("not possible: {0}")]
+    Unsupported(String),
     /// A run was to be enqueued before a profile was taken.
     #[error("no optimisation profile was taken")]
     NoProfile,
@@ -147,6 +150,9 @@ impl TrtLibrary {
 
     /// A failed call with what the library's log tells of it.
     pub(super) fn explained(&self, error: ShimError) -> EngineError {
+        if error.status == Status::Unsupported {
+            return EngineError::Unsupported(error.message);
+        }
         let log: Vec<LogLine> = self.handle.log().take().last.into();
         if error.status == Status::OutOfMemory || log.iter().any(LogLine::tells_out_of_memory) {
             return EngineError::OutOfMemory;
@@ -188,6 +194,15 @@ impl TrtEngine {
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+}
+
+impl Drop for TrtEngine {
+    fn drop(&mut self) {
+        // What the library frees lies on the engine's device, whichever thread lets it go.
+        if let Err(error) = self.gpu.make_current() {
+            tracing::warn!(%error, "an engine is deleted without its device");
+        }
     }
 }
 

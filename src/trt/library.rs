@@ -3,12 +3,13 @@
 use super::handle::{
     BuildEntryPoints, DynamicLibrary, EntryPoint, EntryPoints, LibraryHandle, load_plugin_stub,
 };
+use super::known;
 use super::search::{Candidate, LibraryFiles, Refusal, SearchPath};
 use super::version::{Flavour, LibraryVersion};
 use crate::elf;
 use crate::hint::{Class, Hint};
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +24,26 @@ pub struct TrtLibrary {
     cannot_build: Option<Refusal>,
     /// Whether its factories crash, or return addresses of nothing, where there is no driver.
     pub(super) needs_driver: bool,
+    remarks: Vec<String>,
+    resources: Option<BuilderResources>,
+}
+
+/// Where a builder's resource libraries lie, for a library that can be told.
+#[derive(Debug)]
+struct BuilderResources {
+    infer: DynamicLibrary,
+    folder: CString,
+}
+
+/// A library's file that was found, and what it is good for.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// The file.
+    pub path: PathBuf,
+    /// The library, or why it is of no use.
+    pub library: Result<&'static TrtLibrary, Refusal>,
+    /// Whether it is the one [`TrtLibrary::load`] takes.
+    pub taken: bool,
 }
 
 /// No library of the wanted product can be used.
@@ -62,13 +83,24 @@ impl TrtLibrary {
         })
     }
 
-    /// Every library there is with what can be said for or against it, best first. Loads them all.
-    pub fn survey(
-        flavour: Flavour,
-        search: &SearchPath,
-    ) -> Vec<(PathBuf, Result<&'static Self, Refusal>)> {
+    /// Every library there is with what can be said for or against it, in the order of the search. Loads them all.
+    pub fn survey(flavour: Flavour, search: &SearchPath) -> Vec<Surveyed> {
+        let taken = Self::load(flavour, search).ok();
+        let mut seen = Vec::new();
         Self::look(flavour, search)
-            .filter(|(_, found)| !matches!(found, Err(Refusal::Absent)))
+            .filter(|(_, library)| !matches!(library, Err(Refusal::Absent)))
+            .filter(|(path, _)| {
+                // One file may be reached by several names.
+                let real = std::fs::canonicalize(path).unwrap_or(path.clone());
+                let new = !seen.contains(&real);
+                seen.push(real);
+                new
+            })
+            .map(|(path, library)| Surveyed {
+                taken: matches!((&library, taken), (Ok(one), Some(other)) if std::ptr::eq(*one, other)),
+                path,
+                library,
+            })
             .collect()
     }
 
@@ -105,6 +137,21 @@ impl TrtLibrary {
         self.cannot_build.as_ref()
     }
 
+    /// What to expect of it that its version does not tell.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Has the builder look for its resource libraries beside its own file, wherever that is.
+    pub(super) fn lead_to_resources(&self) {
+        let Some(BuilderResources { infer, folder }) = &self.resources else {
+            return;
+        };
+        if infer.set_internal_library_path(folder) == Some(false) {
+            tracing::warn!(?folder, "the library does not look for its resources there");
+        }
+    }
+
     fn open(
         flavour: Flavour,
         files: &LibraryFiles,
@@ -118,13 +165,21 @@ impl TrtLibrary {
             return Err(Refusal::Version {
                 found: version,
                 expected: flavour.supported(),
+                why: known::why_unusable(version),
             });
         }
         let create_runtime = symbol_of(&infer, c"createInferRuntime_INTERNAL")?;
-        let (build, cannot_build) = match open_builder(&infer, files, version) {
+        let mut remarks: Vec<String> = known::remarks(version).map(str::to_owned).collect();
+        let (build, cannot_build) = match open_builder(&infer, files, version, &mut remarks) {
             Ok(build) => (Some(build), None),
             Err(refusal) => (None, Some(refusal)),
         };
+        if let Some(Refusal::NoSymbol(_)) = cannot_build {
+            remarks.push("runs only plans built with --version-compatible".to_owned());
+        }
+        let resources = (build.is_some() && flavour == Flavour::TensorRt)
+            .then(|| builder_resources(infer, &path, &mut remarks))
+            .flatten();
         let entry = EntryPoints {
             infer_version,
             create_runtime,
@@ -134,6 +189,8 @@ impl TrtLibrary {
             LibraryHandle::open(&entry).map_err(|error| Refusal::NotLoadable(error.message))?;
         let library = Self {
             cannot_build,
+            remarks,
+            resources,
             ..Self::from_handle(handle, version, path)
         };
         tracing::info!(path = %library.path.display(), %version, "loaded");
@@ -152,6 +209,8 @@ impl TrtLibrary {
             path,
             cannot_build: None,
             needs_driver: version.flavour == Flavour::TensorRt,
+            remarks: Vec::new(),
+            resources: None,
         }
     }
 }
@@ -187,12 +246,14 @@ fn open_builder(
     infer: &DynamicLibrary,
     files: &LibraryFiles,
     version: LibraryVersion,
+    remarks: &mut Vec<String>,
 ) -> Result<BuildEntryPoints, Refusal> {
     let create_builder = symbol_of(infer, c"createInferBuilder_INTERNAL")?;
     if let Some(plugin) = &files.plugin
         && let Err(refusal) = open_file(plugin)
     {
         tracing::info!(path = %plugin.display(), %refusal, "TensorRT plugins are not available");
+        remarks.push(format!("has no plugins: {}: {refusal}", plugin.display()));
         if version.release.major == 8 {
             // Its parser asks for one function of the plugins, and none of our graphs for a plugin.
             load_plugin_stub().map_err(|error| Refusal::NotLoadable(error.to_string()))?;
@@ -208,6 +269,31 @@ fn open_builder(
             path: files.parser.clone(),
             refusal: Box::new(refusal),
         })
+}
+
+/// The folder of a builder's resource libraries, where they lie beside the library and it can be told so.
+fn builder_resources(
+    infer: DynamicLibrary,
+    path: &Path,
+    remarks: &mut Vec<String>,
+) -> Option<BuilderResources> {
+    let folder = path.parent()?;
+    let beside = std::fs::read_dir(folder).ok()?.any(|entry| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name();
+            name.to_string_lossy()
+                .starts_with("libnvinfer_builder_resource")
+        })
+    });
+    if !beside {
+        remarks.push(
+            "no libnvinfer_builder_resource lies beside it; its builder asks the system's loader for one"
+                .to_owned(),
+        );
+        return None;
+    }
+    let folder = CString::new(folder.as_os_str().as_encoded_bytes()).ok()?;
+    Some(BuilderResources { infer, folder })
 }
 
 fn open_parser(path: &Path) -> Result<(EntryPoint, i32), Refusal> {

@@ -1,9 +1,14 @@
 //! TensorRT and TensorRT-RTX through `dlopen`: loader, C++ shim, builder, engines.
 //!
 //! Three floors. `sys` is the shim's C header, generated. `handle` owns its pointers and returns `Result`; all unsafe
-//! calls are there. Above it everything is safe but [`TrtContext::enqueue`], which takes addresses: [`TrtLibrary`] is a library found by an explicit [`SearchPath`] and kept
-//! for the life of the process, [`TrtLibrary::build`] turns a [`BuildRequest`] into a [`BuiltPlan`], and [`PlanHeader`]
-//! tells what a plan file is before any of its bytes reach a library.
+//! calls are there. Above it everything is safe but [`TrtContext::enqueue`], which takes addresses: [`TrtLibrary`] is a
+//! library found by an explicit [`SearchPath`] and kept for the life of the process, [`TrtLibrary::build`] turns a
+//! [`BuildRequest`] into a [`BuiltPlan`], and [`PlanHeader`] tells what a plan file is before any of its bytes reach a
+//! library.
+//!
+//! A [`TrtEngine`] holds weights on one device; each lane runs it by a [`TrtContext`] of its own. All contexts of a lane
+//! take turns with one [`Scratch`], as large as the largest of the profiles they use asks for: its stream is theirs, so no
+//! two runs are in it at once. RTX's contexts compile kernels on the device as [`KernelOptions`] say.
 //!
 //! The shim (`shim/`) declares NVIDIA's classes itself, one namespace and translation unit per major, and needs none of
 //! its headers. Rust speaks to it in the project's own enums only.
@@ -14,6 +19,8 @@ mod computing;
 mod context;
 mod engine;
 mod handle;
+mod kernels;
+mod known;
 mod library;
 mod log;
 mod network;
@@ -46,7 +53,8 @@ pub use computing::{
 pub use context::{Scratch, TrtContext};
 pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
-pub use library::{NoLibrary, TrtLibrary};
+pub use kernels::{KernelOptions, Specialize};
+pub use library::{NoLibrary, Surveyed, TrtLibrary};
 pub use log::{LogLine, Severity};
 pub use network::{LayerCount, LayerInfo, NetworkSummary, TensorInfo};
 pub use plan_header::{PlanHeader, PlanHeaderError, rtx_targets};

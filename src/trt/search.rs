@@ -40,6 +40,8 @@ pub enum Refusal {
         found: LibraryVersion,
         /// Versions known.
         expected: &'static str,
+        /// Why this one is none of them, where more is known.
+        why: Option<&'static str>,
     },
     /// The ONNX parser that belongs to it would not do.
     Parser {
@@ -88,7 +90,12 @@ impl SearchPath {
 fn with_subfolders(folder: &Path, flavour: Flavour) -> Vec<PathBuf> {
     let inside: &[&str] = match flavour {
         Flavour::TensorRtRtx => &["tensorrt_rtx", "tensorrt_rtx_libs"],
-        Flavour::TensorRt => &["tensorrt", "tensorrt_libs"],
+        Flavour::TensorRt => &[
+            "tensorrt",
+            "tensorrt_libs",
+            "tensorrt_lean",
+            "tensorrt_lean_libs",
+        ],
     };
     let mut folders = vec![folder.to_owned()];
     folders.extend(inside.iter().map(|name| folder.join(name)));
@@ -134,8 +141,13 @@ impl fmt::Display for Refusal {
             Self::NotLoadable(reason) => write!(f, "cannot be loaded ({reason})"),
             Self::NoSymbol(name) => write!(f, "has no {name}"),
             Self::StrangeVersion(raw) => write!(f, "answers the unknown version number {raw}"),
-            Self::Version { found, expected } => {
-                write!(f, "is {found}, cvtrt knows {expected}")
+            Self::Version {
+                found,
+                expected,
+                why,
+            } => {
+                write!(f, "is {found}, cvtrt knows {expected}")?;
+                why.map_or(Ok(()), |why| write!(f, "; {why}"))
             }
             Self::Parser { path, refusal } => {
                 write!(f, "its parser {}: {refusal}", path.display())

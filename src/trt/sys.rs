@@ -36,6 +36,9 @@ pub const CVTRT_HARDWARE_AMPERE_PLUS: i32 = 1;
 pub const CVTRT_HARDWARE_SAME_CAPABILITY: i32 = 2;
 pub const CVTRT_TENSOR_INPUT: i32 = 0;
 pub const CVTRT_TENSOR_OUTPUT: i32 = 1;
+pub const CVTRT_SPECIALIZE_LAZILY: i32 = 0;
+pub const CVTRT_SPECIALIZE_EAGERLY: i32 = 1;
+pub const CVTRT_SPECIALIZE_NEVER: i32 = 2;
 pub const CVTRT_MAX_DIMS: i32 = 8;
 pub const CVTRT_MESSAGE_BYTES: i32 = 512;
 pub type cvtrt_status = i32;
@@ -380,6 +383,36 @@ impl Default for cvtrt_port {
         }
     }
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct cvtrt_kernel_options {
+    pub cache: *const ::std::os::raw::c_void,
+    pub cache_bytes: usize,
+    pub specialize: i32,
+    pub cuda_graphs: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of cvtrt_kernel_options"][::std::mem::size_of::<cvtrt_kernel_options>() - 24usize];
+    ["Alignment of cvtrt_kernel_options"][::std::mem::align_of::<cvtrt_kernel_options>() - 8usize];
+    ["Offset of field: cvtrt_kernel_options::cache"]
+        [::std::mem::offset_of!(cvtrt_kernel_options, cache) - 0usize];
+    ["Offset of field: cvtrt_kernel_options::cache_bytes"]
+        [::std::mem::offset_of!(cvtrt_kernel_options, cache_bytes) - 8usize];
+    ["Offset of field: cvtrt_kernel_options::specialize"]
+        [::std::mem::offset_of!(cvtrt_kernel_options, specialize) - 16usize];
+    ["Offset of field: cvtrt_kernel_options::cuda_graphs"]
+        [::std::mem::offset_of!(cvtrt_kernel_options, cuda_graphs) - 20usize];
+};
+impl Default for cvtrt_kernel_options {
+    fn default() -> Self {
+        let mut s = ::std::mem::MaybeUninit::<Self>::uninit();
+        unsafe {
+            ::std::ptr::write_bytes(s.as_mut_ptr(), 0, 1);
+            s.assume_init()
+        }
+    }
+}
 unsafe extern "C" {
     pub fn cvtrt_library_open(
         abi: i32,
@@ -488,6 +521,17 @@ unsafe extern "C" {
         engine: *const cvtrt_engine,
         profile: i32,
         out: *mut u64,
+    ) -> cvtrt_status;
+    pub fn cvtrt_engine_configure(
+        engine: *mut cvtrt_engine,
+        options: *const cvtrt_kernel_options,
+        cache_taken: *mut i32,
+        message: *mut cvtrt_message,
+    ) -> cvtrt_status;
+    pub fn cvtrt_engine_kernels(
+        engine: *const cvtrt_engine,
+        out: *mut *mut cvtrt_blob,
+        message: *mut cvtrt_message,
     ) -> cvtrt_status;
     pub fn cvtrt_context_create(
         engine: *mut cvtrt_engine,

@@ -4,6 +4,7 @@ use crate::built::has_or_skip;
 use crate::place::{Place, bundle};
 use cvtrt::ids::BackendId;
 use std::fs;
+use std::path::Path;
 
 /// A home whose data folder holds the bundle.
 fn with_bundle() -> Place {
@@ -110,5 +111,61 @@ fn several_bundles_are_told_apart_by_name() {
             "cosyvoice2-tiny",
             "second",
         ]);
+    }
+}
+
+#[test]
+fn every_library_found_is_told_with_what_it_is_good_for() {
+    let place = Place::new();
+    let install = |folder: &str, name: &str, fake: &str| {
+        let folder = place.path(folder);
+        fs::create_dir_all(&folder).expect("folders");
+        let fake = Path::new(env!("CVTRT_FAKE_LIBRARIES")).join(fake);
+        fs::copy(fake, folder.join(name)).expect("a fake library");
+    };
+    install("lib", "libtensorrt_rtx.so.1", "fake_infer_10400.so");
+    install(
+        "lib/tensorrt_rtx",
+        "libtensorrt_rtx.so.1",
+        "fake_infer_10701.so",
+    );
+    install(
+        "lib/tensorrt_rtx",
+        "libtensorrt_onnxparser_rtx.so.1",
+        "fake_parser_200.so",
+    );
+    install(
+        "lib/tensorrt",
+        "libnvinfer_lean.so.11",
+        "fake_infer_lean.so",
+    );
+    install("lib/tensorrt", "libnvinfer.so.10", "fake_infer_9300.so");
+    let run = place.cvtrt(&["diagnose", "--json", "--runtime-dir", "lib"]);
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let told: Vec<(&str, &str)> = report["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .filter(|finding| finding["subject"] == "library")
+        .filter_map(|finding| Some((finding["state"].as_str()?, finding["what"].as_str()?)))
+        .filter(|(_, what)| what.contains("lib/"))
+        .collect();
+    // Whether TensorRT proper is more than a note depends on the machine's driver.
+    let expected = [
+        ("note", "libnvinfer.so.10: not usable: is TensorRT 9.3.0"),
+        (
+            "",
+            "libnvinfer_lean.so.11 (used): only runs engines: has no createInferBuilder_INTERNAL",
+        ),
+        ("note", "mix those of TensorRT 10 and 11"),
+        ("ok", "libtensorrt_rtx.so.1 (used): builds and runs engines"),
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for ((state, what), (expected_state, words)) in told.iter().zip(expected) {
+        assert!(
+            expected_state.is_empty() || *state == expected_state,
+            "{what}"
+        );
+        assert!(what.contains(words), "{what}");
     }
 }

@@ -257,3 +257,30 @@ fn a_reader_that_has_gone_is_no_failure() {
     // Without a bundle the diagnosis itself ends with 1; a closed pipe must not change that, nor panic.
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
 }
+
+#[test]
+fn timings_are_listed_and_those_of_another_library_collected() {
+    let place = Place::new();
+    let folder = "engines/.timings/tensorrt-0123456789abcdef";
+    let key = r#"["tensorrt", [["library", "TensorRT 10.0.1"], ["device", "a GPU elsewhere"]]]"#;
+    place.write(&format!("{folder}/key.json"), key);
+    place.write(&format!("{folder}/timings"), b"timings");
+    place.write("engines/.timings/tensorrt-broken/key.json", b"{");
+    let listed = engines(&place, &["list"]).exits(0);
+    listed.says(&["0 entries", ".timings/tensorrt-0123456789abcdef"]);
+    let rows = engines(&place, &["list", "--json"]).exits(0).json();
+    assert_eq!(rows[0]["backend"], "tensorrt", "{rows}");
+    assert_eq!(rows[1]["state"], "damaged", "{rows}");
+
+    let removed = engines(&place, &["gc", "--json"]).exits(0).json();
+    let ids: Vec<&str> = removed["removed"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["id"].as_str())
+        .collect();
+    assert!(ids.contains(&".timings/tensorrt-broken"), "{removed}");
+    // What no library here can judge stays.
+    let known = rows[0]["state"] == "stale";
+    assert_eq!(place.path(folder).exists(), !known, "{removed}");
+}

@@ -13,6 +13,7 @@ mod config;
 mod diagnose;
 mod engines;
 mod export;
+mod for_runtime;
 mod graphs;
 mod inspect;
 mod malformed;

@@ -79,6 +79,7 @@ impl Backend for Ort {
             library: format!("ONNX Runtime {}", library.version()),
             path: library.path().to_owned(),
             precisions: self.provider.precisions().to_vec(),
+            device: None,
             run: Ok(()),
         })
     }

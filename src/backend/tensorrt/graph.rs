@@ -1,11 +1,12 @@
 //! A plan on a device, as a graph.
 
+use super::kernels::KernelFile;
 use super::session::TrtSession;
 use crate::backend::{
     CompiledGraph, EngineArtifact, Footprint, Lane, LoadError, Session, Unavailable,
 };
 use crate::cuda::{CudaErrorKind, Gpu};
-use crate::ids::BackendId;
+use crate::ids::{BackendId, Fingerprint};
 use crate::tensor::{Dim, Port, Signature};
 use crate::trt::{Direction, EngineError, EnginePort, TrtEngine, TrtLibrary};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub(super) struct TrtGraph {
     pub(super) ports: Vec<usize>,
     path: PathBuf,
     plan_bytes: u64,
+    /// Of TensorRT-RTX, which compiles for the device when it first runs.
+    kernels: Option<KernelFile>,
 }
 
 impl TrtGraph {
@@ -28,6 +31,7 @@ impl TrtGraph {
         backend: BackendId,
         library: &'static TrtLibrary,
         gpu: &Gpu,
+        machine: &Fingerprint,
         artifact: EngineArtifact<'_>,
     ) -> Result<Self, LoadError> {
         let EngineArtifact {
@@ -45,9 +49,14 @@ impl TrtGraph {
         if gpu.memory()?.free_bytes < plan_bytes {
             return Err(refused(EngineError::OutOfMemory));
         }
-        let engine = library
+        let mut engine = library
             .load_engine(gpu, &plan, host_code)
             .map_err(refused)?;
+        let kernels =
+            (backend == BackendId::TensorRtRtx).then(|| KernelFile::beside(path, machine));
+        if let Some(kernels) = &kernels {
+            kernels.configure(&mut engine).map_err(refused)?;
+        }
         let ports = arrange(signature, engine.ports()).map_err(|reason| LoadError::Signature {
             path: path.to_owned(),
             reason,
@@ -59,6 +68,7 @@ impl TrtGraph {
             ports,
             path: path.to_owned(),
             plan_bytes,
+            kernels,
         })
     }
 }
@@ -78,6 +88,12 @@ impl CompiledGraph for TrtGraph {
             host_bytes: 0,
             device_bytes: self.plan_bytes,
             scratch_bytes: self.engine.scratch_bytes(),
+        }
+    }
+
+    fn keep_kernels(&self) {
+        if let Some(kernels) = &self.kernels {
+            kernels.save(&self.engine);
         }
     }
 

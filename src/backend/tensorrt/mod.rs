@@ -2,6 +2,7 @@
 
 mod compile;
 mod graph;
+mod kernels;
 mod phases;
 mod session;
 
@@ -92,15 +93,33 @@ impl TensorRt {
         }
     }
 
-    /// Why plans that are built here do not run here.
-    fn cannot_run(&self) -> Option<String> {
-        let device = match self.device() {
-            Ok(device) => device?,
-            Err(unavailable) => return Some(unavailable.reasons.join("; ")),
+    /// Whether the library has code for the device.
+    fn check_generation(&self, device: Option<&cuda::Device>) -> Result<(), String> {
+        match device {
+            Some(device)
+                if self.flavour == Flavour::TensorRtRtx
+                    && !rtx_targets().any(|known| known == device.capability) =>
+            {
+                let cuda::Device {
+                    name, capability, ..
+                } = device;
+                Err(format!("it has no code for {name} ({capability})"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What tells kernels compiled on this machine from those of others.
+    fn machine(&self) -> Result<Fingerprint, Unavailable> {
+        let facts = Fingerprint::default().with("library", self.library()?.version());
+        let Some(device) = self.device()? else {
+            return Ok(facts.with("device", "given"));
         };
-        let foreign = self.flavour == Flavour::TensorRtRtx
-            && !rtx_targets().any(|known| known == device.capability);
-        foreign.then(|| format!("it has no code for {} ({})", device.name, device.capability))
+        let driver = cuda::probe().map_err(|reason| self.unavailable(reason.to_string()))?;
+        Ok(facts
+            .with("driver", driver.cuda_version)
+            .with("device", device.name)
+            .with("capability", device.capability))
     }
 
     fn unavailable(&self, reason: String) -> Unavailable {
@@ -120,16 +139,22 @@ impl Backend for TensorRt {
     }
 
     fn probe(&self) -> Result<Capabilities, Unavailable> {
+        let device = self.device();
         if self.flavour == Flavour::TensorRt {
             // Building and running need the device, and its library must not be entered without one.
-            self.device()?;
+            device.clone()?;
         }
         let library = self.library()?;
+        let run = match &device {
+            Ok(device) => self.check_generation(device.as_ref()),
+            Err(unavailable) => Err(unavailable.reasons.join("; ")),
+        };
         Ok(Capabilities {
             library: library.version().to_string(),
             path: library.path().to_owned(),
             precisions: precisions(library),
-            run: self.cannot_run().map_or(Ok(()), Err),
+            device: device.ok().flatten().map(|device| device.capability),
+            run,
         })
     }
 
@@ -171,7 +196,9 @@ impl Backend for TensorRt {
         };
         let library = self.library()?;
         let gpu = self.gpu(options.device)?;
-        Ok(Arc::new(TrtGraph::load(self.id(), library, &gpu, engine)?))
+        let machine = self.machine()?;
+        let graph = TrtGraph::load(self.id(), library, &gpu, &machine, engine)?;
+        Ok(Arc::new(graph))
     }
 }
 

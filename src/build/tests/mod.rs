@@ -625,7 +625,11 @@ fn a_rebuild_that_fails_leaves_the_engine_that_serves_and_says_so() {
         bench
             .build_with(|request| request.rebuild = true)
             .expect_err("it fails");
-        assert_eq!(bench.heard.stays, [before.entry.clone()], "{behaviour:?}");
+        assert_eq!(
+            bench.heard.stays,
+            std::slice::from_ref(&before.entry),
+            "{behaviour:?}"
+        );
 
         bench.behaviour = Behaviour::Works;
         bench.backends = backends(Behaviour::Works);

@@ -56,8 +56,9 @@ impl ForRuntime {
                 explicit: Some(runtime.dir.clone()),
                 ..SearchPath::default()
             };
-            for (path, found) in TrtLibrary::survey(flavour, &search) {
-                match found {
+            for found in TrtLibrary::survey(flavour, &search) {
+                let path = found.path;
+                match found.library {
                     Ok(library) => runtime.libraries.push(Found {
                         library: library.version().to_string(),
                         path,

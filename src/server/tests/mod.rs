@@ -82,6 +82,7 @@ fn model_of(
         passed_over: vec![],
         falls: Default::default(),
         notes: vec![],
+        at_hand: Default::default(),
     }];
     Model::new(
         &bundle,

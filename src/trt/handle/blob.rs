@@ -1,14 +1,15 @@
-//! Bytes a library allocated: a plan or a timing cache.
+//! Bytes a library allocated: a plan, a timing cache, compiled kernels.
 #![expect(unsafe_code, reason = "calls the shim")]
 
+use super::status::{ShimError, Status};
 use crate::trt::sys;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-/// A serialised engine in the library's own memory; read it as a byte slice.
+/// A serialised engine, or kernels compiled for one, in the library's own memory; read it as a byte slice.
 ///
-/// Independent of the builder that made it; its library is never unloaded.
+/// Independent of what made it; its library is never unloaded.
 pub struct PlanBytes {
     raw: NonNull<sys::cvtrt_blob>,
     bytes: NonNull<[u8]>,
@@ -20,8 +21,17 @@ unsafe impl Send for PlanBytes {}
 unsafe impl Sync for PlanBytes {}
 
 impl PlanBytes {
-    /// Takes over a blob the shim handed out, or `None` where it holds no memory.
-    pub(super) fn from_raw(raw: NonNull<sys::cvtrt_blob>) -> Option<Self> {
+    /// Takes over a blob that the shim handed out with success.
+    pub(super) fn from_shim(raw: *mut sys::cvtrt_blob) -> Result<Self, ShimError> {
+        let raw = NonNull::new(raw).expect("the shim sets the blob on success");
+        Self::from_raw(raw).ok_or_else(|| ShimError {
+            status: Status::NoObject,
+            message: "the library's buffer has no memory".to_owned(),
+        })
+    }
+
+    /// `None` where it holds no memory.
+    fn from_raw(raw: NonNull<sys::cvtrt_blob>) -> Option<Self> {
         let mut data = ptr::null();
         let mut len = 0;
         // SAFETY: the blob is live and ours; the out-parameters are valid.

@@ -5,7 +5,7 @@ use super::blob::PlanBytes;
 use super::callback::{ProgressTarget, on_progress};
 use super::convert::{dims_from, dtype_from, sizes_from};
 use super::library::LibraryHandle;
-use super::status::{Message, ShimError, Status, check, text_from};
+use super::status::{Message, ShimError, check, text_from};
 use crate::ids::Precision;
 use crate::tensor::Shape;
 use crate::trt::builder::ParseError;
@@ -258,7 +258,7 @@ impl<'a> BuilderHandle<'a> {
             sys::cvtrt_builder_build(self.raw.as_ptr(), &raw mut blob, message.as_mut_ptr())
         };
         check(status, &message)?;
-        bytes_from(blob)
+        PlanBytes::from_shim(blob)
     }
 
     /// The timings taken by [`Self::build`] and those it began with.
@@ -270,7 +270,7 @@ impl<'a> BuilderHandle<'a> {
             sys::cvtrt_builder_timing_cache(self.raw.as_ptr(), &raw mut blob, message.as_mut_ptr())
         };
         check(status, &message)?;
-        bytes_from(blob)
+        PlanBytes::from_shim(blob)
     }
 
     /// Adds the timings of another build to this one's.
@@ -303,12 +303,4 @@ impl Drop for OwnedBuilder {
         // SAFETY: ours alone, made by `cvtrt_builder_create` and not destroyed before.
         unsafe { sys::cvtrt_builder_destroy(self.0.as_ptr()) };
     }
-}
-
-fn bytes_from(blob: *mut sys::cvtrt_blob) -> Result<PlanBytes, ShimError> {
-    let blob = NonNull::new(blob).expect("the shim sets the blob on success");
-    PlanBytes::from_raw(blob).ok_or_else(|| ShimError {
-        status: Status::NoObject,
-        message: "the library's buffer has no memory".to_owned(),
-    })
 }

@@ -256,6 +256,7 @@ struct Table {
     library_of: unsafe extern "C" fn(*mut c_void) -> *mut c_void,
     outcome: unsafe extern "C" fn(*mut c_void, i32) -> i32,
     count: unsafe extern "C" fn(*mut c_void, i32, i32),
+    compiled: unsafe extern "C" fn(*mut c_void),
     misused: unsafe extern "C" fn(*mut c_void, *const c_char),
     open_model: unsafe extern "C" fn(
         *mut c_void,
@@ -274,6 +275,7 @@ static TABLE: Table = Table {
     library_of,
     outcome,
     count,
+    compiled,
     misused,
     open_model,
     close_model,
@@ -304,6 +306,11 @@ unsafe extern "C" fn outcome(library: *mut c_void, call: i32) -> i32 {
 unsafe extern "C" fn count(library: *mut c_void, object: i32, change: i32) {
     // SAFETY: from `library_of`.
     unsafe { world(library) }.count(object, change);
+}
+
+unsafe extern "C" fn compiled(library: *mut c_void) {
+    // SAFETY: from `library_of`.
+    unsafe { world(library) }.compiled();
 }
 
 unsafe extern "C" fn misused(library: *mut c_void, how: *const c_char) {

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "loading a library runs its code")]
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -43,6 +43,21 @@ impl DynamicLibrary {
         };
         // SAFETY: the type is the function's own, as above; the library stays open.
         Some(unsafe { version() })
+    }
+}
+
+impl DynamicLibrary {
+    /// Tells the builder where its resource libraries lie; `None` where the library has no such function.
+    pub(in crate::trt) fn set_internal_library_path(&self, folder: &CStr) -> Option<bool> {
+        let entry = self.entry_point(c"setInternalLibraryPath")?;
+        // SAFETY: the function has this type in every release that has it, and copies the path.
+        let set = unsafe {
+            std::mem::transmute::<NonNull<c_void>, unsafe extern "C" fn(*const c_char) -> bool>(
+                entry.0,
+            )
+        };
+        // SAFETY: the type is the function's own, as above; the path is a string during the call.
+        Some(unsafe { set(folder.as_ptr()) })
     }
 }
 

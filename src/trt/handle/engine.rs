@@ -1,11 +1,13 @@
 //! One deserialised engine, and contexts on it.
 #![expect(unsafe_code, reason = "calls the shim")]
 
+use super::blob::PlanBytes;
 use super::convert::{dims_from, dtype_from, shape_from, sizes_from};
 use super::library::LibraryHandle;
 use super::status::{Message, ShimError, check, text_from};
 use crate::tensor::Shape;
 use crate::trt::engine::{Direction, EnginePort, EngineRange};
+use crate::trt::kernels::{KernelOptions, Specialize};
 use crate::trt::network::TensorInfo;
 use crate::trt::sys;
 use std::ffi::c_void;
@@ -128,6 +130,53 @@ impl EngineHandle {
             unsafe { sys::cvtrt_engine_scratch(self.0.as_ptr(), number(profile), &raw mut bytes) };
         check(status, &Message::new())?;
         Ok(bytes)
+    }
+
+    /// Tells how contexts to come compile their kernels; returns whether the cache was taken.
+    pub(in crate::trt) fn configure(
+        &mut self,
+        options: &KernelOptions<'_>,
+    ) -> Result<bool, ShimError> {
+        let cache = options.cache;
+        let raw = sys::cvtrt_kernel_options {
+            cache: if cache.is_empty() {
+                ptr::null()
+            } else {
+                cache.as_ptr().cast()
+            },
+            cache_bytes: cache.len(),
+            specialize: match options.specialize {
+                Specialize::Lazily => sys::CVTRT_SPECIALIZE_LAZILY,
+                Specialize::Eagerly => sys::CVTRT_SPECIALIZE_EAGERLY,
+                Specialize::Never => sys::CVTRT_SPECIALIZE_NEVER,
+            },
+            cuda_graphs: options.cuda_graphs.into(),
+        };
+        let mut taken = 0;
+        let mut message = Message::new();
+        // SAFETY: the engine is live; the library copies the cache, which outlives the call.
+        let status = unsafe {
+            sys::cvtrt_engine_configure(
+                self.0.as_ptr(),
+                &raw const raw,
+                &raw mut taken,
+                message.as_mut_ptr(),
+            )
+        };
+        check(status, &message)?;
+        Ok(taken != 0)
+    }
+
+    /// The kernels compiled so far.
+    pub(in crate::trt) fn kernels(&self) -> Result<PlanBytes, ShimError> {
+        let mut blob = ptr::null_mut();
+        let mut message = Message::new();
+        // SAFETY: the engine is live, the out-parameters valid; the library locks its cache.
+        let status = unsafe {
+            sys::cvtrt_engine_kernels(self.0.as_ptr(), &raw mut blob, message.as_mut_ptr())
+        };
+        check(status, &message)?;
+        PlanBytes::from_shim(blob)
     }
 
     /// A context without scratch memory.

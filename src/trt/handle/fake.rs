@@ -42,6 +42,8 @@ pub(in crate::trt) enum Behaviour {
     TimingsUnreadable = 27,
     TimingsForeign = 28,
     CombineRefused = 29,
+    KernelsForeign = 30,
+    KernelsRefused = 31,
 }
 
 /// A library whose calls the current thread records.

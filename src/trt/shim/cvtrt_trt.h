@@ -75,6 +75,11 @@ typedef int32_t cvtrt_status;
 #define CVTRT_TENSOR_INPUT 0
 #define CVTRT_TENSOR_OUTPUT 1
 
+/* When RTX compiles kernels for a shape it has not met: on the side while slower ones run, before the run, or never. */
+#define CVTRT_SPECIALIZE_LAZILY 0
+#define CVTRT_SPECIALIZE_EAGERLY 1
+#define CVTRT_SPECIALIZE_NEVER 2
+
 #define CVTRT_MAX_DIMS 8
 #define CVTRT_MESSAGE_BYTES 512
 
@@ -242,6 +247,22 @@ cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32
 
 /* Device memory a context needs while it runs with one optimisation profile. TensorRT 8.6 tells it of the engine only. */
 cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, uint64_t* out);
+
+/* How RTX compiles what a plan leaves to the device. */
+typedef struct cvtrt_kernel_options {
+    const void* cache; /* kernels of an earlier process, by cvtrt_engine_kernels, or null for none */
+    size_t cache_bytes;
+    int32_t specialize;  /* CVTRT_SPECIALIZE_* */
+    int32_t cuda_graphs; /* nonzero: the library captures graphs of its own */
+} cvtrt_kernel_options;
+
+/* Makes contexts to come compile, and keep, their kernels as told. `cache_taken` becomes zero where the library did not
+ * want the cache, which then begins empty. CVTRT_UNSUPPORTED but with RTX. */
+cvtrt_status cvtrt_engine_configure(
+    cvtrt_engine* engine, const cvtrt_kernel_options* options, int32_t* cache_taken, cvtrt_message* message);
+
+/* The kernels compiled so far by contexts of a configured engine; CVTRT_UNSUPPORTED where it is none. */
+cvtrt_status cvtrt_engine_kernels(const cvtrt_engine* engine, cvtrt_blob** out, cvtrt_message* message);
 
 /* A context without device memory of its own: cvtrt_context_set_scratch comes before the first run. */
 cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "dims.h"
+#include "kernels.h"
 #include "names.h"
 #include "session.h"
 
@@ -125,10 +126,14 @@ public:
         return Abi::profile_scratch_bytes(calls(), profile);
     }
 
+    bool configure(const cvtrt_kernel_options& options) override { return kernels_.configure(*engine_, options); }
+
+    std::unique_ptr<cvtrt_blob> kernels() const override { return kernels_.cached(); }
+
     std::unique_ptr<cvtrt_context> create_context() override
     {
         std::unique_ptr<typename Abi::Context> context(
-            checked(Abi::create_context(*engine_), "createExecutionContext"));
+            checked(kernels_.create_context(*engine_), "createExecutionContext"));
         return std::make_unique<Context<Abi>>(std::move(context), names_);
     }
 
@@ -137,9 +142,10 @@ private:
 
     const char* name(int32_t index) const { return name_at(names_, index); }
 
-    // Destroyed from the last to the first: a runtime must outlive its engine.
+    // Destroyed from the last to the first: a runtime must outlive its engine, and that its kernels.
     std::unique_ptr<typename Abi::Runtime> runtime_;
     std::unique_ptr<typename Abi::Engine> engine_;
+    Kernels<Abi> kernels_;
     std::vector<const char*> names_;
 };
 

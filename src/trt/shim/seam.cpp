@@ -240,6 +240,23 @@ cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, u
     });
 }
 
+cvtrt_status cvtrt_engine_configure(
+    cvtrt_engine* engine, const cvtrt_kernel_options* options, int32_t* cache_taken, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(engine, options, cache_taken);
+        *cache_taken = engine->configure(*options) ? 1 : 0;
+    });
+}
+
+cvtrt_status cvtrt_engine_kernels(const cvtrt_engine* engine, cvtrt_blob** out, cvtrt_message* message)
+{
+    return guarded(message, [&] {
+        need(engine, out);
+        *out = engine->kernels().release();
+    });
+}
+
 cvtrt_status cvtrt_context_create(cvtrt_engine* engine, cvtrt_context** out, cvtrt_message* message)
 {
     return guarded(message, [&] {

@@ -64,6 +64,8 @@ struct cvtrt_engine {
     virtual cvtrt_port port(int32_t index) const = 0;
     virtual cvtrt_range range(int32_t index, int32_t profile) const = 0;
     virtual uint64_t scratch_bytes(int32_t profile) const = 0;
+    virtual bool configure(const cvtrt_kernel_options& options) = 0;
+    virtual std::unique_ptr<cvtrt_blob> kernels() const = 0;
     virtual std::unique_ptr<cvtrt_context> create_context() = 0;
 };
 

@@ -7,7 +7,7 @@ use crate::profile::OptProfile;
 use crate::tensor::{BytesMut, DType, Dim, Port, Shape, Signature, TensorView, TensorViewMut};
 use crate::trt::{
     BuildError, BuildRequest, Computation, Compute, ComputingLibrary, EngineError, FakeCall,
-    FakeFailure, FakeFault, PlanBytes, Scratch, TrtContext, TrtEngine,
+    FakeFailure, FakeFault, KernelOptions, PlanBytes, Scratch, TrtContext, TrtEngine,
 };
 use std::sync::Arc;
 
@@ -390,6 +390,59 @@ fn every_fault_ends_in_an_error_of_its_own_and_leaves_nothing() {
         drop(good);
         assert_clean(&fake, "after all faults");
     }
+}
+
+#[test]
+fn kernels_that_are_kept_are_not_compiled_again() {
+    let fake = fake(RTX);
+    let plan = plan(&fake, |_| ());
+    let speak = |cache: &[u8], lengths: &[usize]| {
+        let gpu = fake.host().gpu();
+        let mut engine = fake
+            .library()
+            .load_engine(&gpu, &plan, false)
+            .expect("its own plan");
+        let options = KernelOptions {
+            cache,
+            ..KernelOptions::default()
+        };
+        let taken = engine.configure(&options).expect("RTX");
+        let (engine, stream) = (Arc::new(engine), gpu.stream().expect("a stream"));
+        let scratch = Scratch::new(&stream, engine.scratch_bytes()).expect("memory");
+        let before = fake.compiled();
+        for _ in 0..2 {
+            let mut context = engine.context_with(&scratch).expect("a context");
+            context.set_profile(0).expect("there is one");
+            for &frames in lengths {
+                run(&mut context, &scratch, frames).expect("in range");
+            }
+        }
+        let kernels = engine.kernels().expect("kept").to_vec();
+        (taken, fake.compiled() - before, kernels)
+    };
+    let (taken, compiled, kernels) = speak(b"", &[8, 16]);
+    assert_eq!((taken, compiled), (false, 2), "two contexts share them");
+    let (taken, compiled, more) = speak(&kernels, &[8, 16, 24]);
+    assert_eq!((taken, compiled), (true, 1), "the third is new");
+    assert!(more.len() > kernels.len());
+    let (taken, compiled, _) = speak(b"of another library", &[8]);
+    assert_eq!((taken, compiled), (false, 1));
+    fake.fail(FakeFault {
+        call: FakeCall::CreateConfig,
+        after: 0,
+        how: FakeFailure::Refused,
+    });
+    let gpu = fake.host().gpu();
+    let mut engine = fake
+        .library()
+        .load_engine(&gpu, &plan, false)
+        .expect("its own plan");
+    let error = engine
+        .configure(&KernelOptions::default())
+        .expect_err("a call fails");
+    assert!(matches!(error, EngineError::Failed { .. }), "{error}");
+    drop((engine, plan));
+    assert_clean(&fake, "after runs with a cache");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{plain, unheard};
 use crate::hint::Hint;
+use crate::trt::handle::DynamicLibrary;
 use crate::trt::{Flavour, NoLibrary, Refusal, SearchPath, TrtLibrary};
 use std::fs;
 use std::path::Path;
@@ -41,7 +42,7 @@ fn each_defect_is_its_own_reason() {
         ),
         (
             &[(INFER, "fake_infer_10400.so")],
-            "is TensorRT-RTX 1.4.0, cvtrt knows 1.5 to 1.7",
+            "is TensorRT-RTX 1.4.0, cvtrt knows 1.5 to 1.7; its tables of functions mix those of TensorRT 10 and 11",
         ),
         (
             &[(INFER, "fake_infer_110400.so")],
@@ -163,6 +164,54 @@ fn a_library_that_builds_outranks_one_that_only_runs() {
 }
 
 #[test]
+fn a_lean_library_of_a_wheel_is_found_and_says_what_it_runs() {
+    let site_packages = tempfile::tempdir().expect("temporary folder");
+    install(
+        &site_packages.path().join("tensorrt_lean_libs"),
+        &[("libnvinfer_lean.so.11", "fake_infer_lean.so")],
+    );
+    let search = SearchPath {
+        explicit: None,
+        roots: vec![site_packages.path().to_owned()],
+    };
+    let library = TrtLibrary::load(Flavour::TensorRt, &search).expect("it runs engines");
+    assert_eq!(
+        library.remarks(),
+        ["runs only plans built with --version-compatible"]
+    );
+}
+
+#[test]
+fn a_builder_is_led_to_the_resources_beside_it() {
+    const FULL: [(&str, &str); 2] = [
+        ("libnvinfer.so.11", "fake_infer_110400.so"),
+        ("libnvonnxparser.so.11", "fake_parser_200.so"),
+    ];
+    for resources in [false, true] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        install(folder.path(), &FULL);
+        if resources {
+            let name = "libnvinfer_builder_resource_sm86.so.11.4.0";
+            fs::write(folder.path().join(name), "").expect("temporary file");
+        }
+        let search = SearchPath {
+            explicit: Some(folder.path().to_owned()),
+            roots: Vec::new(),
+        };
+        let library = TrtLibrary::load(Flavour::TensorRt, &search).expect("it builds");
+        let said = library.remarks().join("; ");
+        assert!(said.contains("has no plugins"), "{said}");
+        assert_eq!(said.contains("builder_resource"), !resources, "{said}");
+        let refused = library.build_where_safe(&plain(b"model"), &unheard);
+        refused.expect_err("the fake gives no builder");
+        // The same file again, so the same library: it counts who told it the folder it lies in.
+        let again = DynamicLibrary::open(library.path()).expect("open already");
+        let told = again.version(c"cvtrt_fake_led_to_own_folder");
+        assert_eq!(told, Some(i32::from(resources)));
+    }
+}
+
+#[test]
 fn a_file_that_is_no_library_is_not_loadable() {
     let folder = tempfile::tempdir().expect("temporary folder");
     fs::write(folder.path().join("libtensorrt_rtx.so.1"), b"not ELF").expect("temporary file");
@@ -197,8 +246,11 @@ fn the_best_root_wins_and_a_survey_tells_of_all() {
             .starts_with(site_packages.path().canonicalize().expect("exists"))
     );
     let survey = TrtLibrary::survey(Flavour::TensorRtRtx, &search);
-    let said: Vec<_> = survey.iter().map(|(_, found)| found.is_ok()).collect();
-    assert_eq!(said, [false, true]);
+    let said: Vec<_> = survey
+        .iter()
+        .map(|found| (found.library.is_ok(), found.taken))
+        .collect();
+    assert_eq!(said, [(false, false), (true, true)]);
     let again = TrtLibrary::load(Flavour::TensorRtRtx, &search).expect("still there");
     assert!(std::ptr::eq(library, again), "one file is loaded once");
 }

@@ -6,7 +6,7 @@ use crate::profile::{ComputeCapability, OptProfile};
 use crate::tensor::DType;
 use crate::trt::{
     BuildError, BuildRequest, Flavour, PlanHeader, PlanHeaderError, ProgressEvent, SearchPath,
-    TrtLibrary,
+    Surveyed, TrtLibrary,
 };
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -59,12 +59,46 @@ fn say_skipped(line: &str) {
 fn tensorrt_proper_loads_and_is_not_entered_without_a_driver() {
     let survey = TrtLibrary::survey(Flavour::TensorRt, &installed());
     if survey.is_empty() {
-        say_skipped("SKIP TensorRT 8.6, 10 and 11 without a driver: none is installed");
+        assert!(
+            std::env::var_os("CVTRT_REQUIRE_TENSORRT").is_none_or(|value| value == "0"),
+            "CVTRT_REQUIRE_TENSORRT is set, and none is installed"
+        );
+        say_skipped(
+            "SKIP TensorRT 8.6, 10 and 11 without a driver: none is installed (scripts/test-real-trt)",
+        );
         return;
     }
-    for (path, found) in survey {
-        let library = found.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()));
-        let lean = path.to_string_lossy().contains("lean");
+    assert_eq!(survey.iter().filter(|found| found.taken).count(), 1);
+    let builds = |found: &Surveyed| {
+        let library = found.library.as_ref().ok();
+        library.is_some_and(|library| library.cannot_build().is_none())
+    };
+    let any_builds = survey.iter().any(builds);
+    for found in survey {
+        assert!(!found.taken || builds(&found) == any_builds, "{found:?}");
+        let Surveyed { path, library, .. } = found;
+        let library = library.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()));
+        let name = path.to_string_lossy();
+        let lean = name.contains("lean");
+        let release = library.version().release;
+        assert!(name.ends_with(&format!(".so.{}", release.major)), "{name}");
+        let remarks = library.remarks().join("; ");
+        assert_eq!(
+            remarks.contains("version-compatible"),
+            lean,
+            "{name}: {remarks}"
+        );
+        let of_parser = remarks.contains("InstanceNormalization");
+        assert_eq!(
+            of_parser,
+            release.to_string() == "8.6.0",
+            "{name}: {remarks}"
+        );
+        if !lean {
+            // Its resources lie beside it where `scripts/test-real-trt` put it, and its plugins do not.
+            assert!(!remarks.contains("builder_resource"), "{name}: {remarks}");
+            assert!(remarks.contains("has no plugins"), "{name}: {remarks}");
+        }
         assert_eq!(library.cannot_build().is_some(), lean, "{}", path.display());
         if crate::cuda::probe().is_ok() {
             continue;

@@ -3,7 +3,7 @@
 use crate::cuda::{CudaErrorKind, HostFault, HostGpu};
 use crate::tensor::{DType, Shape};
 use crate::trt::handle::{Behaviour, fake_library, take_record};
-use crate::trt::{Direction, EngineError, TrtEngine, TrtLibrary};
+use crate::trt::{Direction, EngineError, KernelOptions, Specialize, TrtEngine, TrtLibrary};
 use std::sync::Arc;
 
 const RTX: i32 = 10_701;
@@ -208,6 +208,72 @@ fn only_trusted_plans_may_bring_host_code() {
             .count();
         assert_eq!(allowed, calls);
     }
+}
+
+#[test]
+fn rtx_is_told_how_to_compile_kernels_and_keeps_them() {
+    let host = HostGpu::default();
+    let stream = host.gpu().stream().expect("a stream");
+    let mut engine = engine(RTX, Behaviour::Works, &host).expect("the fake works");
+    let options = KernelOptions {
+        cache: b"earlier",
+        specialize: Specialize::Eagerly,
+        cuda_graphs: true,
+    };
+    take_record();
+    assert!(engine.configure(&options).expect("the fake works"));
+    let engine = Arc::new(engine);
+    let context = engine.context(&stream).expect("the fake works");
+    assert_eq!(
+        take_record(),
+        [
+            "deserialize 7",
+            "setRuntimeCache",
+            "setExecutionContextAllocationStrategy 2",
+            "setDynamicShapesKernelSpecializationStrategy 1",
+            "setCudaGraphStrategy 1",
+            "with runtime config",
+            "createExecutionContext -1",
+        ]
+    );
+    assert_eq!(&*engine.kernels().expect("the fake works"), b"compiled");
+    drop((context, engine));
+    assert_eq!(
+        take_record(),
+        [
+            "delete kernels",
+            "delete context",
+            "delete runtime config",
+            "delete runtime cache",
+            "delete engine",
+            "delete runtime",
+        ]
+    );
+}
+
+#[test]
+fn a_foreign_cache_begins_empty_and_a_refused_one_is_an_error() {
+    let host = HostGpu::default();
+    let options = KernelOptions {
+        cache: b"of another driver",
+        ..KernelOptions::default()
+    };
+    let mut foreign = engine(RTX, Behaviour::KernelsForeign, &host).expect("the fake works");
+    assert!(!foreign.configure(&options).expect("goes on without"));
+    let mut refused = engine(RTX, Behaviour::KernelsRefused, &host).expect("the fake works");
+    let error = refused.configure(&options).expect_err("refused");
+    assert_eq!(error.to_string(), "the cache of kernels was refused");
+    let error = refused.kernels().expect_err("none is kept");
+    assert!(matches!(error, EngineError::Unsupported(_)), "{error}");
+    for raw in [V11, V10, V8] {
+        let mut engine = engine(raw, Behaviour::Works, &host).expect("the fake works");
+        let error = engine.configure(&options).expect_err("only RTX compiles");
+        assert!(
+            matches!(error, EngineError::Unsupported(_)),
+            "{raw}: {error}"
+        );
+    }
+    take_record();
 }
 
 fn load_and_run(raw: i32, behaviour: Behaviour, host: &HostGpu) -> Result<(), EngineError> {

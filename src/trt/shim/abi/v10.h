@@ -335,6 +335,7 @@ struct Abi {
     static constexpr bool parser_names_nodes = true;
     static constexpr bool shares_profiles = true;
     static constexpr bool shapes_tell_scratch = true;
+    static constexpr bool compiles_at_run_time = false;
 
     static LayerType layer_type(LayerType type) noexcept { return type; }
 

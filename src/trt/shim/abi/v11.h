@@ -320,19 +320,28 @@ struct Abi {
     static constexpr bool parser_names_nodes = true;
     static constexpr bool shares_profiles = true;
     static constexpr bool shapes_tell_scratch = true;
+    static constexpr bool compiles_at_run_time = false;
 
     static LayerType layer_type(LayerType type) noexcept { return type; }
 
-    static Engine* load(Runtime& runtime, const void* plan, std::size_t bytes) noexcept
+    // Templates, because RTX's runtime and engine are classes of their own.
+    template <class AnyRuntime>
+    static auto* load(AnyRuntime& runtime, const void* plan, std::size_t bytes) noexcept
     {
         return runtime->deserializeCudaEngine(plan, bytes);
     }
-    static Context* create_context(Engine& engine) noexcept
+    template <class AnyEngine>
+    static Context* create_context(AnyEngine& engine) noexcept
     {
         return engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED);
     }
-    static uint64_t scratch_bytes(Engine& engine) noexcept { return static_cast<uint64_t>(engine->getDeviceMemorySizeV2()); }
-    static uint64_t profile_scratch_bytes(Engine& engine, int32_t profile) noexcept
+    template <class AnyEngine>
+    static uint64_t scratch_bytes(AnyEngine& engine) noexcept
+    {
+        return static_cast<uint64_t>(engine->getDeviceMemorySizeV2());
+    }
+    template <class AnyEngine>
+    static uint64_t profile_scratch_bytes(AnyEngine& engine, int32_t profile) noexcept
     {
         return static_cast<uint64_t>(engine->getDeviceMemorySizeForProfileV2(profile));
     }

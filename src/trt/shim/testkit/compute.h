@@ -22,6 +22,7 @@ extern "C" {
 #define CVTRT_COMPUTE_SET_SHAPE 7
 #define CVTRT_COMPUTE_SET_ADDRESS 8
 #define CVTRT_COMPUTE_ENQUEUE 9
+#define CVTRT_COMPUTE_CREATE_CONFIG 10
 
 /* How a call is to end. */
 #define CVTRT_COMPUTE_PASSES 0
@@ -39,6 +40,8 @@ extern "C" {
 #define CVTRT_COMPUTE_RUNTIME 7
 #define CVTRT_COMPUTE_ENGINE 8
 #define CVTRT_COMPUTE_CONTEXT 9
+#define CVTRT_COMPUTE_RUNTIME_CONFIG 10
+#define CVTRT_COMPUTE_RUNTIME_CACHE 11
 
 /* A run with all it needs. Arrays are as long as the model has ports. */
 typedef struct cvtrt_compute_run {
@@ -54,6 +57,8 @@ typedef struct cvtrt_compute {
     void* (*library_of)(void* log_user);
     int32_t (*outcome)(void* library, int32_t call);
     void (*count)(void* library, int32_t object, int32_t change);
+    /* A kernel was compiled at run time. */
+    void (*compiled)(void* library);
     /* A rule of the real library was broken in a place that returns nothing. */
     void (*misused)(void* library, const char* how);
     /* Reads a model; null with a message where it is none. */

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "computing.h"
+#include "computing_kernels.h"
 #include "computing_plan.h"
 #include "majors.h"
 
@@ -87,8 +88,9 @@ struct ComputingRun {
 
     class Context final : public Abi::Context::Methods {
     public:
-        explicit Context(Shared engine)
-            : engine_(std::move(engine)), shapes_(static_cast<std::size_t>(engine_->model->ports())),
+        // Without `kernels`, every one it needs is compiled anew.
+        Context(Shared engine, std::shared_ptr<KernelCache> kernels)
+            : engine_(std::move(engine)), kernels_(std::move(kernels)), shapes_(static_cast<std::size_t>(engine_->model->ports())),
               addresses_(shapes_.size())
         {
             const std::lock_guard alone(engine_->lock);
@@ -195,6 +197,7 @@ struct ComputingRun {
             if (scratch_ == nullptr || scratch_bytes_ < needed()) {
                 return engine_->home.complain("the device memory is smaller than the run needs");
             }
+            compile();
             const cvtrt_compute_run run{
                 reinterpret_cast<uintptr_t>(stream), shapes.data(), addresses_.data(), scratch_, needed()};
             cvtrt_message message{};
@@ -206,6 +209,19 @@ struct ComputingRun {
         {
             scratch_ = memory;
             scratch_bytes_ = bytes;
+        }
+
+        void compile()
+        {
+            std::string words;
+            for (const cvtrt_dims& shape : shapes_) {
+                for (int32_t axis = 0; axis < shape.rank; ++axis) {
+                    words += std::to_string(shape.size[axis]) + (axis + 1 < shape.rank ? "x" : " ");
+                }
+            }
+            if (Abi::compiles_at_run_time && kernels_->add(words)) {
+                rust().compiled(engine_->home.library());
+            }
         }
 
         uint64_t needed() const noexcept
@@ -251,6 +267,7 @@ struct ComputingRun {
         }
 
         Shared engine_;
+        std::shared_ptr<KernelCache> kernels_;
         int32_t profile_{-1};
         std::vector<cvtrt_dims> shapes_;
         std::vector<void*> addresses_;
@@ -294,12 +311,14 @@ struct ComputingRun {
             return static_cast<int64_t>(loaded_->scratch_bytes(profile));
         }
 
-        typename Abi::Context* make_context(int32_t) noexcept
+        const Home<Abi>& home() const noexcept { return loaded_->home; }
+        typename Abi::Context* make_context(int32_t) noexcept { return make_context_with(std::make_shared<KernelCache>()); }
+        typename Abi::Context* make_context_with(std::shared_ptr<KernelCache> kernels) noexcept
         {
             if (loaded_->home.refuses(CVTRT_COMPUTE_CREATE_CONTEXT)) {
                 return nullptr;
             }
-            return new ContextObject(loaded_->home.library(), CVTRT_COMPUTE_CONTEXT, loaded_);
+            return new ContextObject(loaded_->home.library(), CVTRT_COMPUTE_CONTEXT, loaded_, std::move(kernels));
         }
 
     private:
@@ -307,7 +326,7 @@ struct ComputingRun {
 
         Shared loaded_;
     };
-    using EngineObject = Counted<typename Abi::Engine, MakesContexts<Abi, EngineOf>>;
+    using EngineObject = Counted<typename Abi::Engine, MakesContexts<Abi, CompilesKernels<Abi, EngineOf>>>;
 
     class RuntimeOf : public Abi::Runtime::Methods {
     public:

@@ -181,6 +181,15 @@ const std::vector<Slot>& slots()
         METHOD(rtx, VCudaEngine, getDeviceMemorySizeForProfileV2),
         METHOD(rtx, VExecutionContext, setDeviceMemoryV2),
         METHOD(rtx, VExecutionContext, updateDeviceMemorySizeForShapes),
+        METHOD(rtx, VCudaEngine, createExecutionContextWithRuntimeConfig),
+        METHOD(rtx, VCudaEngine, createRuntimeConfig),
+        METHOD(rtx, VRuntimeConfig, setExecutionContextAllocationStrategy),
+        METHOD(rtx, VRuntimeConfig, createRuntimeCache),
+        METHOD(rtx, VRuntimeConfig, setRuntimeCache),
+        METHOD(rtx, VRuntimeConfig, setDynamicShapesKernelSpecializationStrategy),
+        METHOD(rtx, VRuntimeConfig, setCudaGraphStrategy),
+        METHOD(rtx, VRuntimeCache, serialize),
+        METHOD(rtx, VRuntimeCache, deserialize),
         METHOD(rtx, VBuilderConfig, setNbComputeCapabilities),
         METHOD(rtx, VBuilderConfig, setComputeCapability),
     };
@@ -241,6 +250,11 @@ constexpr cvtrt_value_fact values[]{
     VALUES_SINCE_10(v11),
     VALUES_OF_MAJOR(rtx),
     VALUES_SINCE_10(rtx),
+    VALUE(rtx, DynamicShapesKernelSpecializationStrategy, kLAZY),
+    VALUE(rtx, DynamicShapesKernelSpecializationStrategy, kEAGER),
+    VALUE(rtx, DynamicShapesKernelSpecializationStrategy, kNONE),
+    VALUE(rtx, CudaGraphStrategy, kDISABLED),
+    VALUE(rtx, CudaGraphStrategy, kWHOLE_GRAPH_CAPTURE),
 };
 
 } // namespace

@@ -40,6 +40,8 @@ extern "C" {
 #define CVTRT_FAKE_TIMINGS_UNREADABLE 27
 #define CVTRT_FAKE_TIMINGS_FOREIGN 28
 #define CVTRT_FAKE_COMBINE_REFUSED 29
+#define CVTRT_FAKE_KERNELS_FOREIGN 30
+#define CVTRT_FAKE_KERNELS_REFUSED 31
 
 void cvtrt_fake_behave(int32_t behaviour);
 

@@ -6,6 +6,7 @@
 
 #include "majors.h"
 #include "recorded.h"
+#include "recording_kernels.h"
 
 namespace cvtrt::fake {
 
@@ -88,7 +89,7 @@ struct RecordingRun {
         static bool is(const char* tensor, std::string_view name) noexcept { return tensor == name; }
     };
 
-    using EngineObject = Recorded<typename Abi::Engine, MakesContexts<Abi, EngineOf>>;
+    using EngineObject = Recorded<typename Abi::Engine, MakesContexts<Abi, RecordsKernels<Abi, EngineOf>>>;
 
     class RuntimeOf : public Abi::Runtime::Methods {
     public:

@@ -1,0 +1,84 @@
+//! What the cache has to serve graphs with, link by link.
+
+use super::choose::{PassedOver, Tried};
+use super::plan::Planner;
+use super::{BuildError, BuildRequest, PlannedGraph};
+use crate::bundle::StatCache;
+use crate::cache::{EngineStore, Entry, KeyInputs, Lookup, changes};
+use crate::ids::GraphId;
+
+/// What the links of a graph's chain have to serve it with.
+#[derive(Debug, Clone)]
+pub struct Servable {
+    /// The graph.
+    pub graph: GraphId,
+    /// The links that could serve it, best first; never empty.
+    pub links: Vec<PlannedGraph>,
+}
+
+/// As [`plan`](super::plan), for loading what is there, on every link of each chain.
+///
+/// A graph whose engine for ONNX Runtime is in quarantine is left on that link, since the model runs there as exported. An
+/// engine compiled with other options than a plain build's serves as well.
+///
+/// # Errors
+/// As [`plan`](super::plan).
+pub fn plan_to_serve(
+    request: &BuildRequest<'_>,
+    digests: &mut StatCache,
+) -> Result<Vec<Servable>, BuildError> {
+    request.bundle.verify(digests)?;
+    let mut planner = Planner::to_serve(request);
+    let graphs = request.scope.graphs(request.bundle).into_iter();
+    graphs.map(|graph| servable(&mut planner, graph)).collect()
+}
+
+fn servable(planner: &mut Planner<'_>, graph: GraphId) -> Result<Servable, BuildError> {
+    let mut links = vec![planner.plan_graph(graph, &[])?];
+    let mut seen = Vec::new();
+    loop {
+        let before = links[links.len() - 1].backend;
+        seen.push(Tried {
+            link: PassedOver {
+                backend: before,
+                reason: "it comes first".to_owned(),
+            },
+            precision: None,
+        });
+        // The chain has ended, or nothing behind can serve: the links found so far are what there is.
+        let Ok(next) = planner.plan_graph(graph, &seen) else {
+            return Ok(Servable { graph, links });
+        };
+        links.push(next);
+    }
+}
+
+/// The newest engine that differs from the one wanted in how it was compiled, and in nothing of what it computes or where
+/// it runs.
+pub(super) fn compiled_otherwise(
+    store: &EngineStore,
+    wanted: &KeyInputs,
+) -> Result<Option<Box<Entry>>, BuildError> {
+    let listed = store.entries_of(wanted.graph)?;
+    let entries = listed.into_iter().filter_map(|listed| listed.entry.ok());
+    let mut fitting: Vec<Entry> = entries
+        .filter(|entry| serves_as_well(&entry.manifest().inputs, wanted))
+        .collect();
+    fitting.sort_by_key(|entry| std::cmp::Reverse(entry.manifest().built_at_unix));
+    let found = fitting
+        .iter()
+        .find_map(|entry| match store.lookup(&entry.manifest().inputs) {
+            Lookup::Found(found) => Some(found),
+            Lookup::Missing | Lookup::Corrupt { .. } => None,
+        });
+    Ok(found)
+}
+
+fn serves_as_well(built: &KeyInputs, wanted: &KeyInputs) -> bool {
+    let targets = &built.options.targets;
+    let runs_there = wanted.options.targets.iter();
+    changes(built, wanted)
+        .iter()
+        .all(|change| change.input.starts_with("options."))
+        && runs_there.clone().all(|target| targets.contains(target))
+}

@@ -1,0 +1,173 @@
+//! `scripts/gpu-check` without a GPU, and what carries it to one.
+
+use cvtrt::testkit::skip;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("scripts")
+        .join(name)
+}
+
+/// Runs a script; `None`, heard, where there is no Python.
+fn run(test: &str, program: &Path, arguments: &[&Path]) -> Option<Output> {
+    let python = Command::new("python3").arg("--version").output();
+    if !python.is_ok_and(|python| python.status.success()) {
+        skip(test, "no python3", "CVTRT_REQUIRE_PYTHON");
+        return None;
+    }
+    let output = Command::new(program)
+        .args(arguments)
+        .env("CVTRT", env!("CARGO_BIN_EXE_cvtrt"))
+        .env("CVTRT_RUNTIME_DIR", cvtrt::testkit::runtime_dir())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("CUDA_VISIBLE_DEVICES", "")
+        .env_remove("CVTRT_RUNTIME_DIRS")
+        .output();
+    Some(output.expect("the script starts"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn rows(out: &Path) -> Vec<Value> {
+    let report = fs::read(out.join("report.json")).expect("a report");
+    let mut report: Value = serde_json::from_slice(&report).expect("JSON");
+    match report["steps"].take() {
+        Value::Array(rows) => rows,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn without_a_gpu_every_step_says_why_it_could_not_run() {
+    let test = "without_a_gpu_every_step_says_why_it_could_not_run";
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let out = folder.path().join("out");
+    let check = script("gpu-check");
+    let Some(listed) = run(test, &check, &[&out, Path::new("--list")]) else {
+        return;
+    };
+    assert!(!out.exists(), "naming the steps writes nothing");
+    let steps: Vec<String> = text(&listed.stdout).lines().map(str::to_owned).collect();
+    for kind in [
+        "machine", "bundle", "torch", "build", "parity", "stages", "rebuild", "ready", "graphs",
+    ] {
+        assert!(
+            steps.iter().any(|step| step.starts_with(kind)),
+            "{kind}: {steps:?}"
+        );
+    }
+    for library in ["tensorrt-rtx", "tensorrt-8", "tensorrt-10", "tensorrt-11"] {
+        for precision in ["fp32", "fp16", "bf16"] {
+            let step = format!("parity {library} {precision}");
+            assert!(steps.contains(&step), "{step}: {steps:?}");
+        }
+    }
+
+    for again in [false, true] {
+        let checked = run(test, &check, &[&out]).expect("as before");
+        assert!(checked.status.success(), "{}", text(&checked.stderr));
+        let rows = rows(&out);
+        let done: Vec<&str> = rows.iter().filter_map(|row| row["step"].as_str()).collect();
+        assert_eq!(done, steps, "again: {again}");
+        for row in &rows {
+            assert_eq!(row["result"], "could not run", "{row}");
+            let why = row["why"].as_str().expect("a reason");
+            assert!(why.contains("NVIDIA driver"), "{row}");
+        }
+    }
+    let report = fs::read_to_string(out.join("report.md")).expect("a report");
+    assert!(
+        report.contains("| parity tensorrt-8 fp16 | could not run |"),
+        "{report}"
+    );
+    assert!(
+        report.contains("| decode step under 0.7 ms | not measured |"),
+        "{report}"
+    );
+}
+
+#[test]
+fn what_is_packed_is_in_place_when_all_pieces_have_come() {
+    let test = "what_is_packed_is_in_place_when_all_pieces_have_come";
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    // A TensorRT 8.6 by its names; neither is loaded.
+    for file in [
+        "libnvinfer.so.8",
+        "libnvonnxparser.so.8",
+        "libnvinfer_plugin.so.8",
+    ] {
+        fs::create_dir_all(path("libraries")).expect("a folder");
+        fs::write(path("libraries").join(file), file).expect("a file");
+    }
+    let (pack, place) = (path("pack"), path("place"));
+    let arguments = [
+        pack.as_path(),
+        Path::new("--cvtrt"),
+        &script("gpu-check"),
+        Path::new("--runtime-dir"),
+        &path("libraries"),
+        Path::new("--preset"),
+        Path::new("0"),
+        Path::new("--piece-mib"),
+        Path::new("1"),
+    ];
+    let Some(packed) = run(test, &script("gpu-pack"), &arguments) else {
+        return;
+    };
+    assert!(packed.status.success(), "{}", text(&packed.stderr));
+    let pieces: BTreeSet<PathBuf> = fs::read_dir(&pack)
+        .expect("made")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.to_string_lossy().contains(".tar.xz."))
+        .collect();
+    assert!(pieces.len() > 2, "{pieces:?}");
+    for piece in &pieces {
+        assert!(
+            fs::metadata(piece).expect("there").len() <= 1 << 20,
+            "{piece:?}"
+        );
+    }
+
+    // One piece comes late, and another one broken.
+    let (late, broken) = (&pieces.iter().next().expect("some").clone(), path("late"));
+    fs::rename(late, &broken).expect("same folder");
+    let unpack = || run(test, &pack.join("gpu-unpack"), &[&pack, &place]).expect("as before");
+    let first = unpack();
+    assert_eq!(first.status.code(), Some(1), "{}", text(&first.stdout));
+    let name = late.file_name().expect("a file").to_string_lossy();
+    assert!(
+        text(&first.stderr).contains(&*name),
+        "{}",
+        text(&first.stderr)
+    );
+    fs::write(late, b"broken").expect("writable");
+    let second = unpack();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("is not what was packed"));
+    fs::copy(&broken, late).expect("same folder");
+    let third = unpack();
+    assert!(third.status.success(), "{}", text(&third.stderr));
+
+    let library = place.join("runtime/tensorrt-8");
+    assert!(library.join("libnvinfer.so.8").is_file());
+    assert!(
+        !library.join("libnvinfer_plugin.so.8").exists(),
+        "the stub does"
+    );
+    for file in [
+        "scripts/gpu_check.py",
+        "target/debug/cvtrt",
+        "onnx/cosyvoice2-tiny/bundle.yaml",
+    ] {
+        assert!(place.join(file).is_file(), "{file}");
+    }
+    assert!(unpack().status.success(), "a second time does nothing");
+}
