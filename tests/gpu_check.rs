@@ -13,11 +13,18 @@ fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn python_or_skip(test: &str) -> bool {
+    let python = Command::new("python3").arg("--version").output();
+    let there = python.is_ok_and(|python| python.status.success());
+    if !there {
+        skip(test, "no python3", "CVTRT_REQUIRE_PYTHON");
+    }
+    there
+}
+
 /// Runs a script; `None`, heard, where there is no Python.
 fn run(test: &str, program: &Path, arguments: &[&Path]) -> Option<Output> {
-    let python = Command::new("python3").arg("--version").output();
-    if !python.is_ok_and(|python| python.status.success()) {
-        skip(test, "no python3", "CVTRT_REQUIRE_PYTHON");
+    if !python_or_skip(test) {
         return None;
     }
     let output = Command::new(program)
@@ -56,7 +63,7 @@ fn without_a_gpu_every_step_says_why_it_could_not_run() {
     assert!(!out.exists(), "naming the steps writes nothing");
     let steps: Vec<String> = text(&listed.stdout).lines().map(str::to_owned).collect();
     for kind in [
-        "machine", "bundle", "torch", "build", "parity", "stages", "rebuild", "ready", "graphs",
+        "machine", "bundle", "torch", "build", "parity", "stages", "rebuild", "ready",
     ] {
         assert!(
             steps.iter().any(|step| step.starts_with(kind)),
@@ -91,6 +98,20 @@ fn without_a_gpu_every_step_says_why_it_could_not_run() {
         report.contains("| decode step under 0.7 ms | not measured |"),
         "{report}"
     );
+}
+
+#[test]
+fn what_no_step_comes_to_without_a_gpu_holds_on_its_own() {
+    if !python_or_skip("what_no_step_comes_to_without_a_gpu_holds_on_its_own") {
+        return;
+    }
+    let tested = Command::new("python3")
+        .args(["-m", "unittest", "test_gpu_check"])
+        .current_dir(script(""))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("python3 is there");
+    assert!(tested.status.success(), "{}", text(&tested.stderr));
 }
 
 #[test]
