@@ -219,11 +219,16 @@ fn what_is_packed_is_in_place_when_all_pieces_have_come() {
     fs::copy(&broken, late).expect("same folder");
     // What an interrupted copy left is not taken for a piece, nor is a piece that was cut short since.
     let kept = place.join(".pieces");
-    let other = pieces.iter().nth(1).expect("several").file_name();
-    let other = kept.join(other.expect("a file"));
-    assert!(other.is_file(), "{other:?} has come and waits");
-    fs::write(&other, b"cut").expect("writable");
+    let cut = pieces.iter().nth(1).expect("several");
+    let other = cut.file_name().expect("a file");
+    assert!(kept.join(other).is_file(), "{other:?} has come and waits");
+    fs::write(kept.join(other), b"cut").expect("writable");
     fs::write(kept.join(format!("{name}.part")), b"cut").expect("writable");
+    fs::rename(cut, path("cut")).expect("same folder");
+    let without = unpack();
+    let still = format!("still to come: {}\n", other.display());
+    assert_eq!(text(&without.stderr), still);
+    fs::rename(path("cut"), cut).expect("same folder");
     let third = unpack();
     assert!(third.status.success(), "{}", text(&third.stderr));
     let parts = fs::read_dir(&kept).expect("made");
