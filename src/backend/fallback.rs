@@ -389,10 +389,9 @@ impl Session for LadderSession {
                 return Err(error);
             }
             match error.recovery() {
-                Recovery::Caller | Recovery::Process => return Err(error),
                 Recovery::Call => return self.run_below(io, error),
                 Recovery::Link if self.descend(&error.to_string()) => {}
-                Recovery::Link => return Err(error),
+                Recovery::Link | Recovery::Caller | Recovery::Process => return Err(error),
             }
         }
     }

@@ -214,9 +214,8 @@ impl Synthesizer {
         let Self {
             llm, flow, hift, ..
         } = self;
-        let [a] = llm.graphs();
-        let ([b, c], [d, e]) = (flow.graphs(), hift.graphs());
-        vec![a, b, c, d, e]
+        let speaking = llm.graphs().into_iter();
+        speaking.chain(flow.graphs()).chain(hift.graphs()).collect()
     }
 
     /// What runs each graph now.
