@@ -82,6 +82,9 @@ impl EngineStore {
         for listed in self.entries()? {
             let because = match &listed.entry {
                 Err(corruption) => Some(RemovedBecause::Unreadable(corruption.to_string())),
+                Ok(entry) if let Some(reason) = entry.unfit() => {
+                    Some(RemovedBecause::Quarantined(reason.to_owned()))
+                }
                 Ok(entry) => match request.here.stale(&entry.manifest().inputs) {
                     stale if stale.is_empty() => None,
                     stale => Some(RemovedBecause::Stale(stale)),
