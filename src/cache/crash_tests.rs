@@ -194,11 +194,12 @@ fn what_a_killed_builder_left_can_be_collected() {
     let inputs = fixture::inputs();
     let here = Here {
         host: inputs.host,
-        backends: [(inputs.backend, inputs.fingerprint)].into(),
+        backends: [(inputs.backend, vec![inputs.fingerprint])].into(),
     };
     let request = GcRequest {
         here: &here,
         max_bytes: None,
+        all_stale: false,
         dry_run: false,
     };
     let while_building = store.gc(&request).expect("writable");
@@ -220,11 +221,12 @@ fn an_engine_whose_replacement_broke_off_is_not_collected() {
     kill(stopped_builder(root.path(), Step::Publish));
     let here = Here {
         host: inputs.host.clone(),
-        backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+        backends: [(inputs.backend, vec![inputs.fingerprint.clone()])].into(),
     };
     let request = GcRequest {
         here: &here,
         max_bytes: None,
+        all_stale: false,
         dry_run: false,
     };
     let report = store.gc(&request).expect("writable");

@@ -187,7 +187,9 @@ impl Quarantined {
             Err(corruption) => corruption.to_string(),
             Ok(entry) => match entry.unfit() {
                 Some(reason) => reason.to_owned(),
-                None if !entry.has_its_files() => "a file is missing or has another size".to_owned(),
+                None if !entry.has_its_files() => {
+                    "a file is missing or has another size".to_owned()
+                }
                 None => "a file is not what was built".to_owned(),
             },
         };
@@ -317,11 +319,12 @@ mod tests {
         let inputs = fixture::inputs();
         let here = Here {
             host: inputs.host.clone(),
-            backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+            backends: [(inputs.backend, vec![inputs.fingerprint.clone()])].into(),
         };
         let report = store.gc(&GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: false,
         });
         let removed = report.expect("writable").removed;
@@ -340,11 +343,12 @@ mod tests {
         fs::write(entry.dir().join(Manifest::FILE), b"{").expect("writable");
         let here = Here {
             host: inputs.host.clone(),
-            backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+            backends: [(inputs.backend, vec![inputs.fingerprint.clone()])].into(),
         };
         let request = GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: false,
         };
 
