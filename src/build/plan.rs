@@ -538,7 +538,9 @@ fn why_missing(store: &EngineStore, inputs: &KeyInputs) -> Result<String, BuildE
         .entries_of(inputs.graph)?
         .into_iter()
         .filter_map(|listed| listed.entry.ok())
-        .filter(|entry| entry.manifest().inputs.backend == inputs.backend)
+        .filter(|entry| {
+            entry.manifest().inputs.backend == inputs.backend && entry.unfit().is_none()
+        })
         .map(|entry| changes(&entry.manifest().inputs, inputs))
         .min_by_key(Vec::len);
     Ok(match nearest {
