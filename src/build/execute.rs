@@ -2,12 +2,12 @@
 
 use super::cancel::Cancel;
 use super::choose::Tried;
-use super::failure::FailureKind;
 use super::inputs::Vocabulary;
 use super::job::{CompileJob, Job, Message, VerifyJob};
 use super::plan::Planner;
 use super::process::{Said, run_job};
 use super::side_by_side::{Hold, run_all};
+use super::verdict::{reason_to_go_on, reject, verdict};
 use super::workers::{Deadlines, Workers, need};
 use super::{
     BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, TimingsAt, Watch,
@@ -16,8 +16,8 @@ use super::{
 use crate::backend::{EngineReport, Rewriting, Timings};
 use crate::bundle::StatCache;
 use crate::cache::{
-    Begun, BuildRecord, EngineKey, EngineStore, Entry, KeyInputs, Lookup, Pending, SignatureText,
-    Verification, Waiting,
+    Begun, BuildRecord, EngineKey, Entry, KeyInputs, Lookup, Pending, SignatureText, Verification,
+    Waiting,
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use serde::Deserialize;
@@ -445,56 +445,6 @@ impl Executor<'_, '_> {
             Ok(Some(begun)) => Ok(begun?),
             Ok(None) | Err(_) => Err(BuildError::Cancelled),
         }
-    }
-}
-
-/// An engine that gives wrong values is neither served nor found again. Where it cannot be moved, the verdict still
-/// stands.
-fn reject(store: &EngineStore, entry: &Entry, reason: &str) {
-    match store.reject(entry, reason) {
-        Ok(Some(to)) => {
-            tracing::warn!(entry = entry.id(), to = %to.display(), "engine goes into quarantine");
-        }
-        Ok(None) => {}
-        Err(error) => tracing::warn!(entry = entry.id(), %error, "engine stays"),
-    }
-}
-
-/// Whether the chain may go on after a worker failed, or an engine was found unfit; a full disk or Ctrl-C is no reason
-/// to.
-fn reason_to_go_on(error: &BuildError) -> Option<String> {
-    match error {
-        BuildError::Worker {
-            source: WorkerError::Start(_) | WorkerError::Cancelled,
-            ..
-        } => None,
-        BuildError::Worker {
-            source: WorkerError::Failed(failure),
-            ..
-        } if failure.kind == FailureKind::Storage => None,
-        BuildError::Worker { source, .. } => Some(source.to_string()),
-        BuildError::Quarantined { reason, .. } => Some(reason.clone()),
-        _ => None,
-    }
-}
-
-/// Why an engine must not be served, where its verification says so; what a busy machine can do, as a missed deadline, is
-/// no verdict.
-fn verdict(error: &BuildError) -> Option<String> {
-    match error {
-        BuildError::Worker {
-            task: "verify",
-            source,
-            ..
-        } => match source {
-            WorkerError::Failed(failure) if failure.kind == FailureKind::Unverified => {
-                Some(failure.to_string())
-            }
-            WorkerError::Crashed { .. } => Some(source.to_string()),
-            _ => None,
-        },
-        BuildError::Quarantined { reason, .. } => Some(reason.clone()),
-        _ => None,
     }
 }
 

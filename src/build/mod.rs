@@ -19,7 +19,9 @@ mod progress;
 mod rewrite;
 mod serving;
 mod side_by_side;
+mod verdict;
 mod verify;
+mod wanted;
 mod weights;
 pub mod worker;
 mod workers;
@@ -35,12 +37,13 @@ pub use execute::{Built, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
 pub use plan::{
-    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, axis_limits, here, here_on,
-    plan, plan_to_qualify, preview,
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, here, here_on, plan,
+    plan_to_qualify, preview,
 };
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};
 pub use rewrite::{precision_inputs, prepared, twin};
 pub use serving::{Servable, plan_to_serve};
+pub use wanted::axis_limits;
 pub use weights::{WeightsError, check_weights};
 pub use workers::{Deadlines, Jobs, Workers};

@@ -2,6 +2,7 @@
 
 use super::choose::{Choice, Probes, Tried, Wish};
 use super::serving::compiled_otherwise;
+use super::wanted::{axis_limits, chain_of, precision_of};
 use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
@@ -9,8 +10,8 @@ use crate::cache::{
     Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, PrecisionPlan, Verification,
     changes,
 };
-use crate::ids::{Axis, BackendId, GraphId, Precision};
-use crate::profile::{AxisLimits, Chain, CompileOptions, Fallback, Profile, ShapeSet};
+use crate::ids::{BackendId, GraphId, Precision};
+use crate::profile::{AxisLimits, CompileOptions, Profile, ShapeSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -160,7 +161,7 @@ impl Scope {
         graphs
     }
 
-    fn is_named(&self) -> bool {
+    pub(super) fn is_named(&self) -> bool {
         matches!(self, Self::Named(_))
     }
 }
@@ -474,62 +475,6 @@ impl<'a> Planner<'a> {
 fn kept_in_fp32(plan: &PrecisionPlan) -> Option<String> {
     let PrecisionPlan { islands, nodes, .. } = plan;
     (!islands.is_empty()).then(|| format!("{} of its {nodes} nodes stay in fp32", islands.len()))
-}
-
-/// A flag replaces the profile's precision, but a graph that the profile keeps in FP32 stays there.
-fn precision_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>) -> Precision {
-    let profile = request.profile;
-    let own = profile.graphs.get(&graph).and_then(|own| own.precision);
-    match (request.precision, own) {
-        (Some(asked), Some(Precision::Fp32)) if !request.scope.is_named() => {
-            if asked != Precision::Fp32 {
-                notes.push(format!("profile `{}` keeps it in fp32", profile.name));
-            }
-            Precision::Fp32
-        }
-        (Some(asked), _) => asked,
-        (None, Some(own)) => own,
-        (None, None) => profile.precision,
-    }
-}
-
-/// A named backend is strict. A graph with a chain of its own keeps it, unless that graph was asked for by name.
-fn chain_of(graph: GraphId, request: &BuildRequest<'_>, notes: &mut Vec<String>) -> Chain {
-    let profile = request.profile;
-    let own = profile
-        .graphs
-        .get(&graph)
-        .and_then(|own| own.chain.as_ref());
-    let Some(backend) = request.backend else {
-        return profile.chain_of(graph).clone();
-    };
-    match own {
-        Some(own) if !request.scope.is_named() && !own.links.contains(&backend) => {
-            notes.push(format!(
-                "profile `{}` gives it backends of its own",
-                profile.name
-            ));
-            own.clone()
-        }
-        _ => Chain {
-            links: vec![backend],
-            fallback: Fallback::Never,
-        },
-    }
-}
-
-/// The largest sizes that a bundle's graphs take.
-pub fn axis_limits(bundle: &Bundle) -> AxisLimits {
-    let manifest = bundle.manifest();
-    let positions = manifest.llm.max_positions;
-    let mut limits = AxisLimits::from([
-        ((GraphId::Llm, Axis::New), positions),
-        ((GraphId::Llm, Axis::Past), positions),
-    ]);
-    if let Some(max_tokens) = manifest.flow.max_tokens {
-        limits.insert((GraphId::FlowEncoder, Axis::Tokens), max_tokens);
-    }
-    limits
 }
 
 /// Names what changed since the entry most like the one that is wanted.
