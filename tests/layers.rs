@@ -28,7 +28,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "build",
         &[
-            "backend", "bundle", "cache", "compare", "hint", "ids", "onnx", "profile", "tensor",
+            "backend", "bundle", "cache", "compare", "cuda", "hint", "ids", "onnx", "profile",
+            "tensor",
         ],
     ),
     ("frontend", &["bundle", "hint", "ids", "tensor"]),

@@ -216,6 +216,37 @@ fn a_graph_scaled_to_overflow_fails_plain_and_passes_with_its_islands() {
 }
 
 #[test]
+fn what_overflows_against_the_forecast_stays_too() {
+    let Some(stage) = Stage::or_skip("what_overflows_against_the_forecast") else {
+        return;
+    };
+    let path = stage.folder.path().join("flow_estimator.onnx");
+    let (model, scaling) = scaled_to_overflow(&path, "Conv");
+    stage.replace(GraphId::FlowEstimator, &model);
+    // Ranges of a voice whose values stayed small, so that these nodes come last of all that might follow.
+    let mut ranges = stage.rehearse(1, calibrate).expect("recorded");
+    let estimator = ranges.graphs.get_mut(&GraphId::FlowEstimator);
+    for (name, range) in &mut estimator.expect("it ran").values {
+        if name.starts_with("scaled_") {
+            *range = [0.0; 2];
+        }
+    }
+    keep_ranges(&stage.bundle(), &ranges).expect("own folder");
+
+    let plan = stage.plan(GraphId::FlowEstimator, Precision::Fp16);
+    assert_eq!(plan.failure(), None, "{plan:?}");
+    for name in scaling {
+        let why = plan.islands.get(name).map(String::as_str);
+        assert!(
+            why.is_some_and(|why| why.contains("overflowed")),
+            "{plan:?}"
+        );
+    }
+    assert!(plan.islands.len() < plan.nodes / 4, "{plan:?}");
+    assert!(is_finite(&stage, &plan.islands.into_keys().collect()));
+}
+
+#[test]
 fn the_time_is_looked_up_so_that_nothing_stays_and_the_mel_keeps_to_its_bound() {
     let Some(stage) = Stage::or_skip("the_time_is_looked_up") else {
         return;

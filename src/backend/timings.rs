@@ -104,11 +104,13 @@ impl<'a> TimingFile<'a> {
             return Ok(0);
         }
         let temporary = beside(self.path, "tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.path)?;
-        Ok(bytes)
+        let replaced =
+            write_synced(&temporary, &content).and_then(|()| fs::rename(&temporary, self.path));
+        if replaced.is_err() {
+            // Where this fails too, the next build writes over it.
+            let _ = fs::remove_file(&temporary);
+        }
+        replaced.map(|()| bytes)
     }
 
     fn remark(&mut self, what: &str) {
@@ -129,6 +131,12 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
     let bytes = fs::read(path)?;
     Ok((!bytes.is_empty()).then_some(bytes))
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -218,6 +226,10 @@ mod tests {
         let kept = TimingFile::read(folder.path()).keep(b"x", unmerged);
         assert_eq!(kept.kept_bytes, 0);
         assert_eq!(kept.remarks.len(), 2, "neither read nor replaced: {kept:?}");
+        assert!(
+            !beside(folder.path(), "tmp").exists(),
+            "nothing is left of it"
+        );
 
         let path = folder.path().join("large");
         let file = File::create(&path).expect("writable");

@@ -263,7 +263,7 @@ fn options_for(
             }
         }
     }
-    if matches!(backend, BackendId::OrtCpu | BackendId::OrtCuda) {
+    if backend.runs_models() {
         let CompileOptions {
             tf32: _,
             workspace_bytes,

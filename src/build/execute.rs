@@ -6,7 +6,7 @@ use super::inputs::Vocabulary;
 use super::job::{CompileJob, Job, Message, VerifyJob};
 use super::plan::Planner;
 use super::process::{Said, run_job};
-use super::side_by_side::run_all;
+use super::side_by_side::{Hold, run_all};
 use super::verdict::{reason_to_go_on, reject, verdict};
 use super::workers::{Deadlines, Workers, need};
 use super::{
@@ -23,7 +23,7 @@ use crate::ids::{BackendId, GraphId, Precision};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,7 +98,8 @@ pub fn execute(
     let graphs = plan.graphs.into_iter();
     let tasks = graphs.map(|planned| (need(&planned, request), planned));
     let worker = workers.command.clone().on_device(request.device);
-    run_all(tasks.collect(), workers.jobs.room(), |planned| {
+    let together = RwLock::new(());
+    run_all(tasks.collect(), workers.jobs.room(), |planned, hold| {
         let mut heard = Shared(&watch);
         let mut executor = Executor {
             request,
@@ -107,6 +108,8 @@ pub fn execute(
             worker: &worker,
             deadlines: workers.deadlines,
             cancel,
+            together: &together,
+            hold,
             watch: &mut heard,
         };
         executor.graph(planned)
@@ -131,6 +134,10 @@ struct Executor<'a, 'd> {
     worker: &'a WorkerCommand,
     deadlines: Deadlines,
     cancel: &'a Cancel,
+    /// Read by every job; written by one that is to have the machine to itself.
+    together: &'a RwLock<()>,
+    /// What the graph holds of memory and device.
+    hold: &'a mut dyn Hold,
     watch: &'a mut dyn Watch,
 }
 
@@ -168,6 +175,7 @@ impl Executor<'_, '_> {
                 reason,
             });
             planned = next;
+            self.hold.exchange(need(&planned, self.request));
         }
     }
 
@@ -357,7 +365,18 @@ impl Executor<'_, '_> {
             host_code: planned.inputs.options.version_compatible,
             engine: engine.to_owned(),
         });
-        match self.run(&job, self.deadlines.verify)? {
+        let verified = match self.run(&job, self.deadlines.verify) {
+            Err(BuildError::Worker { source, .. }) if source.is_out_of_memory() => {
+                tracing::warn!(%graph, %source, "verified again, with no other job beside it");
+                let _alone = self
+                    .together
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner);
+                self.run_now(&job, self.deadlines.verify)
+            }
+            verified => verified,
+        };
+        match verified? {
             Message::Verified { verification } => Ok(verification),
             other => Err(wrong_answer(&job, &other)),
         }
@@ -381,6 +400,11 @@ impl Executor<'_, '_> {
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Message, BuildError> {
+        let _beside_others = self.together.read().unwrap_or_else(PoisonError::into_inner);
+        self.run_now(job, deadline)
+    }
+
+    fn run_now(&mut self, job: &Job, deadline: Duration) -> Result<Message, BuildError> {
         let graph = job.graph();
         let watch = &mut *self.watch;
         let mut said = |said: Said<'_>| {

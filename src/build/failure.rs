@@ -30,6 +30,10 @@ pub enum FailureKind {
     Unavailable,
     /// The engine does not compute what the reference does.
     Unverified,
+    /// The disk or the quota is full.
+    Storage,
+    /// Memory ran out, of host or device.
+    Memory,
 }
 
 /// How a worker ended that did not do its job.
@@ -108,6 +112,17 @@ impl fmt::Display for Failure {
     }
 }
 
+impl WorkerError {
+    /// Whether it failed for want of memory, as it need not where it has the machine to itself.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Failed(failure) => failure.kind == FailureKind::Memory,
+            Self::Killed { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Hint for WorkerError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
@@ -126,7 +141,7 @@ impl Hint for WorkerError {
     fn class(&self) -> Class {
         match self {
             Self::Failed(failure) => match failure.kind {
-                FailureKind::Failed => Class::Failed,
+                FailureKind::Failed | FailureKind::Storage | FailureKind::Memory => Class::Failed,
                 FailureKind::Input => Class::Input,
                 FailureKind::Unavailable => Class::Unavailable,
                 FailureKind::Unverified => Class::Unverified,

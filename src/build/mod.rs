@@ -37,7 +37,8 @@ pub use execute::{Built, RowState, execute};
 pub use failure::{Failure, WorkerError};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
 pub use plan::{
-    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, here, plan, preview,
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, here, here_on, plan,
+    plan_to_qualify, preview,
 };
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};

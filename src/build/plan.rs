@@ -12,6 +12,7 @@ use crate::cache::{
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{AxisLimits, CompileOptions, Profile, ShapeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What to build. Parsing flags made it; nothing of it was looked at yet.
@@ -174,14 +175,26 @@ pub fn plan(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan,
     plan_with(request, digests, Planner::new(request))
 }
 
-/// As [`plan`], for showing only: the store stays as it is, its notes of use and its damaged entries too.
+/// As [`plan`], before its graphs are qualified: where a rebuild is asked for, a precision that was found not good enough
+/// counts as one that nobody tried, so that [`Plan::unqualified`] names it.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_to_qualify(
+    request: &BuildRequest<'_>,
+    digests: &mut StatCache,
+) -> Result<Plan, BuildError> {
+    plan_with(request, digests, Planner::to_qualify(request))
+}
+
+/// As [`plan_to_qualify`], for showing only: the store stays as it is, its notes of use and its damaged entries too.
 ///
 /// # Errors
 /// As [`plan`].
 pub fn preview(request: &BuildRequest<'_>, digests: &mut StatCache) -> Result<Plan, BuildError> {
     let planner = Planner {
         find: EngineStore::peek,
-        ..Planner::new(request)
+        ..Planner::to_qualify(request)
     };
     plan_with(request, digests, planner)
 }
@@ -200,15 +213,26 @@ fn plan_with<'a>(
     Ok(Plan { graphs })
 }
 
-/// What this machine gives engines to run on; backends that are not installed are left out.
+/// What one device of this machine gives engines to run on; backends that are not installed are left out.
 pub fn here(backends: &Backends) -> Here {
-    let installed = backends
-        .iter()
-        .filter_map(|backend| Some((backend.id(), backend.fingerprint().ok()?)));
-    Here {
+    here_on(std::slice::from_ref(backends))
+}
+
+/// As [`here`], with the backends of every device.
+pub fn here_on(devices: &[Backends]) -> Here {
+    let mut here = Here {
         host: KeyInputs::this_host(),
-        backends: installed.collect(),
+        backends: BTreeMap::new(),
+    };
+    for backend in devices.iter().flat_map(Backends::iter) {
+        if let Ok(fingerprint) = backend.fingerprint() {
+            let known = here.backends.entry(backend.id()).or_default();
+            if !known.contains(&fingerprint) {
+                known.push(fingerprint);
+            }
+        }
     }
+    here
 }
 
 /// Plans graphs one at a time, so that one can be planned again without a backend that failed on it.
@@ -221,6 +245,8 @@ pub(super) struct Planner<'a> {
     /// Whether the plan is to load what is there: a link that runs models as exported then does without an engine, and an
     /// engine compiled with other options does as well.
     to_serve: bool,
+    /// Whether a verdict against a precision holds no more.
+    requalifies: bool,
 }
 
 /// How the store is asked for an engine.
@@ -234,6 +260,15 @@ impl<'a> Planner<'a> {
             limits: axis_limits(request.bundle),
             find: EngineStore::lookup,
             to_serve: false,
+            requalifies: false,
+        }
+    }
+
+    /// For finding what is to be qualified before it is built.
+    fn to_qualify(request: &'a BuildRequest<'a>) -> Self {
+        Self {
+            requalifies: request.rebuild && request.verify,
+            ..Self::new(request)
         }
     }
 
@@ -271,7 +306,7 @@ impl<'a> Planner<'a> {
                 backend,
                 reason: rejection.said(precision),
             };
-            if self.to_serve && is_onnx_runtime(backend) {
+            if self.to_serve && backend.runs_models() {
                 planned.passed_over.push(link);
                 return Ok(planned);
             }
@@ -291,7 +326,7 @@ impl<'a> Planner<'a> {
                     entry.manifest().verification,
                     Verification::NotRunHere { .. }
                 );
-                let runs = planned.cannot_run.is_none() && !is_onnx_runtime(planned.backend);
+                let runs = planned.cannot_run.is_none() && !planned.backend.runs_models();
                 (self.to_serve && runs && never_ran).then_some(Rejection::NeverRan)
             }
             None if self.request.rebuild => None,
@@ -347,7 +382,7 @@ impl<'a> Planner<'a> {
             ),
             precision,
             // Its engines serve every shape, so one does for all profiles.
-            shapes: if is_onnx_runtime(backend) {
+            shapes: if backend.runs_models() {
                 Vec::new()
             } else {
                 shapes.clone()
@@ -382,7 +417,8 @@ impl<'a> Planner<'a> {
             return Ok(None);
         }
         let inputs = rewrite::precision_inputs(self.request.bundle, graph, precision)?;
-        Ok(self.request.store.precision_plan(&inputs))
+        let decided = self.request.store.precision_plan(&inputs);
+        Ok(decided.filter(|plan| !self.requalifies || plan.failure().is_none()))
     }
 
     fn state_of(&self, inputs: &KeyInputs, runs_here: bool) -> Result<PlanState, BuildError> {
@@ -482,17 +518,15 @@ fn kept_in_fp32(plan: &PrecisionPlan) -> Option<String> {
     (!islands.is_empty()).then(|| format!("{} of its {nodes} nodes stay in fp32", islands.len()))
 }
 
-fn is_onnx_runtime(backend: BackendId) -> bool {
-    matches!(backend, BackendId::OrtCpu | BackendId::OrtCuda)
-}
-
 /// Names what changed since the entry most like the one that is wanted.
 fn why_missing(store: &EngineStore, inputs: &KeyInputs) -> Result<String, BuildError> {
     let nearest = store
         .entries_of(inputs.graph)?
         .into_iter()
         .filter_map(|listed| listed.entry.ok())
-        .filter(|entry| entry.manifest().inputs.backend == inputs.backend)
+        .filter(|entry| {
+            entry.manifest().inputs.backend == inputs.backend && entry.unfit().is_none()
+        })
         .map(|entry| changes(&entry.manifest().inputs, inputs))
         .min_by_key(Vec::len);
     Ok(match nearest {

@@ -125,7 +125,7 @@ pub fn precision_inputs(
 }
 
 /// Raised whenever the choice of what stays in FP32, or the bounds it is judged by, would be another.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 
 /// The islands of a plan.
 pub(super) fn islands_of(plan: Option<&PrecisionPlan>) -> Islands {

@@ -45,12 +45,23 @@ fn servable(planner: &mut Planner<'_>, graph: GraphId) -> Result<Servable, Build
             },
             precision: None,
         });
-        // The chain has ended, or nothing behind can serve: the links found so far are what there is.
-        let Ok(next) = planner.plan_graph(graph, &seen) else {
-            return Ok(Servable { graph, links });
-        };
-        links.push(next);
+        match planner.plan_graph(graph, &seen) {
+            Ok(next) => links.push(next),
+            Err(error) if ends_the_chain(&error) => return Ok(Servable { graph, links }),
+            Err(error) => return Err(error),
+        }
     }
+}
+
+/// Whether no link behind can serve, so that those found so far are what there is.
+fn ends_the_chain(error: &BuildError) -> bool {
+    matches!(
+        error,
+        BuildError::NothingBuilds { .. }
+            | BuildError::Unqualified { .. }
+            | BuildError::Quarantined { .. }
+            | BuildError::NeverRan { .. }
+    )
 }
 
 /// The newest engine of those that differ from the one wanted in how they were compiled at most, and in nothing of what
@@ -81,4 +92,51 @@ fn serves_as_well(built: &KeyInputs, wanted: &KeyInputs) -> bool {
         .iter()
         .all(|change| change.input.starts_with("options."))
         && runs_there.clone().all(|target| targets.contains(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheError;
+    use crate::ids::{BackendId, Precision};
+
+    #[test]
+    fn a_chain_ends_where_nothing_serves_and_not_where_something_breaks() {
+        let (graph, precision) = (GraphId::HiftF0, Precision::Fp16);
+        let (backend, reason) = (BackendId::TensorRt, "NaN".to_owned());
+        let ends = [
+            BuildError::NothingBuilds {
+                graph,
+                precision,
+                passed_over: Vec::new(),
+                fix: None,
+            },
+            BuildError::Unqualified {
+                graph,
+                precision,
+                reason: reason.clone(),
+            },
+            BuildError::Quarantined {
+                graph,
+                backend,
+                precision,
+                reason,
+            },
+            BuildError::NeverRan {
+                graph,
+                backend,
+                precision,
+            },
+        ];
+        for error in ends {
+            assert!(ends_the_chain(&error), "{error}");
+        }
+        let unreadable = CacheError::File {
+            action: "read",
+            path: "engines".into(),
+            source: std::io::ErrorKind::NotADirectory.into(),
+        };
+        assert!(!ends_the_chain(&unreadable.into()));
+        assert!(!ends_the_chain(&BuildError::Cancelled));
+    }
 }

@@ -8,7 +8,7 @@ use std::thread;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Need {
     pub(super) bytes: u64,
-    /// It times kernels on the device, and another task there would disturb it.
+    /// It works on the device, where another task would disturb its timings or take its memory.
     pub(super) device: bool,
 }
 
@@ -31,14 +31,14 @@ struct Queue<T> {
 
 /// Runs tasks on threads of their own, each as soon as there is room, and gives the results in the order of the tasks.
 ///
-/// After a failure no task is begun, and those that run come to their end.
+/// A task whose need becomes another tells its [`Hold`]. After a failure no task is begun, and those that run come to their end.
 ///
 /// # Errors
 /// The first error in the order of the tasks.
 pub(super) fn run_all<T: Send, R: Send, E: Send>(
     tasks: Vec<(Need, T)>,
     room: Room,
-    run: impl Fn(T) -> Result<R, E> + Sync,
+    run: impl Fn(T, &mut dyn Hold) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
     let count = tasks.len();
     let numbered = tasks.into_iter().enumerate();
@@ -54,12 +54,13 @@ pub(super) fn run_all<T: Send, R: Send, E: Send>(
         for _ in 0..room.jobs.get().min(count) {
             scope.spawn(|| {
                 while let Some((at, need, task)) = next(&queue, &changed, room) {
-                    let _given_back = GiveBack {
+                    let mut held = Held {
                         queue: &queue,
                         changed: &changed,
+                        room,
                         need,
                     };
-                    let result = run(task);
+                    let result = run(task, &mut held);
                     locked(&queue).stopped |= result.is_err();
                     locked(&results).push((at, result));
                 }
@@ -102,20 +103,51 @@ impl<T> Queue<T> {
     }
 }
 
-/// Ends a task's hold on the room, also where the task panics.
-struct GiveBack<'a, T> {
+/// What a task holds of the room.
+pub(super) trait Hold {
+    /// Holds this instead, as soon as there is room for it.
+    ///
+    /// Until then nothing is held, so that no two tasks wait for what the other has.
+    fn exchange(&mut self, need: Need);
+}
+
+/// Ends a task's hold on the room when dropped, also where the task panics.
+struct Held<'a, T> {
     queue: &'a Mutex<Queue<T>>,
     changed: &'a Condvar,
+    room: Room,
     need: Need,
 }
 
-impl<T> Drop for GiveBack<'_, T> {
-    fn drop(&mut self) {
-        let mut queue = locked(self.queue);
-        queue.stopped |= thread::panicking();
+impl<T> Held<'_, T> {
+    fn give_back(&self, queue: &mut Queue<T>) {
         if let Some(at) = queue.running.iter().position(|need| *need == self.need) {
             queue.running.swap_remove(at);
         }
+    }
+}
+
+impl<T> Hold for Held<'_, T> {
+    fn exchange(&mut self, need: Need) {
+        let mut queue = locked(self.queue);
+        self.give_back(&mut queue);
+        self.changed.notify_all();
+        while !queue.fits(need, self.room) {
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.running.push(need);
+        self.need = need;
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        let mut queue = locked(self.queue);
+        queue.stopped |= thread::panicking();
+        self.give_back(&mut queue);
         drop(queue);
         self.changed.notify_all();
     }
@@ -148,9 +180,17 @@ mod tests {
 
     /// Most tasks that ran at once; each stays until another could have come.
     fn most_at_once(needs: &[Need], room: Room) -> usize {
+        most_at_once_with(needs, room, None)
+    }
+
+    /// As [`most_at_once`], each with another need from its start on.
+    fn most_at_once_with(needs: &[Need], room: Room, later: Option<Need>) -> usize {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let tasks = needs.iter().map(|need| (*need, ())).collect();
-        let done: Result<Vec<()>, ()> = run_all(tasks, room, |()| {
+        let done: Result<Vec<()>, ()> = run_all(tasks, room, |(), hold| {
+            if let Some(need) = later {
+                hold.exchange(need);
+            }
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             for _ in 0..1000 {
                 thread::yield_now();
@@ -181,11 +221,23 @@ mod tests {
     }
 
     #[test]
+    fn a_need_that_grows_waits_for_room() {
+        let device = Need {
+            bytes: 1,
+            device: true,
+        };
+        let needs = [of(1); 6];
+        assert_eq!(most_at_once_with(&needs, room(4, 100), Some(device)), 1);
+        assert_eq!(most_at_once_with(&needs, room(4, 100), Some(of(60))), 1);
+        assert_eq!(most_at_once_with(&needs, room(4, 100), Some(of(400))), 1);
+    }
+
+    #[test]
     fn tasks_that_fit_run_at_once_and_answer_in_order() {
         // Neither passes the barrier alone.
         let meeting = Barrier::new(2);
         let tasks = vec![(of(50), 0), (of(50), 1)];
-        let results: Result<Vec<i32>, ()> = run_all(tasks, room(2, 100), |task| {
+        let results: Result<Vec<i32>, ()> = run_all(tasks, room(2, 100), |task, _| {
             meeting.wait();
             Ok(10 * task)
         });
@@ -196,7 +248,7 @@ mod tests {
     fn a_failure_begins_nothing_and_lets_the_others_end() {
         let (meeting, ended) = (Barrier::new(2), AtomicUsize::new(0));
         let tasks = (0..4).map(|task| (of(1), task)).collect();
-        let results: Result<Vec<()>, i32> = run_all(tasks, room(2, 100), |task| {
+        let results: Result<Vec<()>, i32> = run_all(tasks, room(2, 100), |task, _| {
             assert!(task < 2, "task {task} was begun after a failure");
             meeting.wait();
             if task == 0 {

@@ -24,6 +24,10 @@ pub(super) fn reason_to_go_on(error: &BuildError) -> Option<String> {
             source: WorkerError::Start(_) | WorkerError::Cancelled,
             ..
         } => None,
+        BuildError::Worker {
+            source: WorkerError::Failed(failure),
+            ..
+        } if failure.kind == FailureKind::Storage => None,
         BuildError::Worker { source, .. } => Some(source.to_string()),
         BuildError::Quarantined { reason, .. } => Some(reason.clone()),
         _ => None,

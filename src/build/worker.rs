@@ -10,6 +10,7 @@ use crate::backend::{
     Unavailable,
 };
 use crate::cache::SignatureText;
+use crate::cuda::{CudaError, CudaErrorKind};
 use crate::hint::Hint;
 use crate::ids::BackendId;
 use crate::onnx::{ModelFile, OnnxError};
@@ -281,6 +282,18 @@ impl JobError {
                 FailureKind::Input
             }
             Self::Differs(_) => FailureKind::Unverified,
+            Self::Compile(CompileError::File { source, .. }) if is_full(source) => {
+                FailureKind::Storage
+            }
+            Self::Compile(CompileError::OutOfMemory { .. })
+            | Self::Load(
+                LoadError::OutOfMemory { .. }
+                | LoadError::Device(CudaError {
+                    kind: CudaErrorKind::OutOfMemory,
+                    ..
+                }),
+            ) => FailureKind::Memory,
+            Self::Run { source, .. } if is_out_of_memory(source) => FailureKind::Memory,
             _ => FailureKind::Failed,
         }
     }
@@ -296,6 +309,23 @@ impl JobError {
     }
 }
 
+/// Whether there is no room on the disk, or none that this user may take.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn is_out_of_memory(error: &RunError) -> bool {
+    matches!(
+        error,
+        RunError::OutOfMemory { .. }
+            | RunError::Cuda(CudaError {
+                kind: CudaErrorKind::OutOfMemory,
+                ..
+            })
+    )
+}
+
 impl Hint for JobError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
@@ -303,6 +333,9 @@ impl Hint for JobError {
             Self::Unavailable(error) => error.hint(),
             Self::Onnx(error) => error.hint(),
             Self::Weights(error) => error.hint(),
+            Self::Compile(CompileError::File { source, .. }) if is_full(source) => {
+                Some("cvtrt engines gc --max-size 10GB frees space".into())
+            }
             Self::Compile(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Shapes { .. } => {

@@ -31,8 +31,8 @@ pub struct Deadlines {
 /// Graphs built at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Jobs {
-    /// What fits into free memory, half as many as processors at most, and one at a time where kernels are timed on a
-    /// device; one where free memory is not known.
+    /// What fits into free memory, half as many as processors at most, and one at a time on a device; one where free
+    /// memory is not known.
     #[default]
     WhatFits,
     /// At most so many, on a device too; fewer where memory is short.
@@ -75,6 +75,15 @@ pub(super) fn need(planned: &PlannedGraph, request: &BuildRequest<'_>) -> Need {
     }
     Need {
         bytes: memory::estimate(planned, request.bundle),
-        device: planned.backend == BackendId::TensorRt,
+        device: works_on_the_device(planned, request),
+    }
+}
+
+/// One backend compiles without the device, and one never sees it.
+fn works_on_the_device(planned: &PlannedGraph, request: &BuildRequest<'_>) -> bool {
+    match planned.backend {
+        BackendId::TensorRt | BackendId::OrtCuda => true,
+        BackendId::TensorRtRtx => request.verify && planned.cannot_run.is_none(),
+        BackendId::OrtCpu => false,
     }
 }

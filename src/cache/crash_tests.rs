@@ -16,6 +16,7 @@ use std::time::SystemTime;
 const OLD: &[u8] = b"the engine before";
 const NEW: &[u8] = b"the engine after";
 const ORDERS: &str = "CVTRT_TEST_BUILDER";
+const UNFIT: &str = "it gives NaN";
 const STOPPED: &str = "builder stopped";
 
 /// What a builder in another process is to do.
@@ -25,7 +26,8 @@ struct Orders {
     stop_before: Step,
 }
 
-/// The other process: builds, stops before one step and waits to be killed. Passes at once where there are no orders.
+/// The other process: builds or rejects, stops before one step and waits to be killed. Passes at once where there are
+/// no orders.
 #[test]
 fn builder_process() {
     let Ok(orders) = std::env::var(ORDERS) else {
@@ -42,7 +44,12 @@ fn builder_process() {
         }
         Ok(())
     });
-    fixture::build(&store, &fixture::inputs(), NEW);
+    if stop_before == Step::Quarantine {
+        let entry = found(&store, &fixture::inputs()).expect("built before");
+        store.reject(&entry, UNFIT).expect("writable");
+    } else {
+        fixture::build(&store, &fixture::inputs(), NEW);
+    }
 }
 
 fn with_hook(
@@ -128,6 +135,57 @@ fn a_builder_killed_at_any_step_leaves_a_usable_store() {
     }
 }
 
+/// What a store must be like where an entry was found unfit and its move into quarantine broke off.
+fn assert_unfit_in_place_is_rejected(root: &Path, case: &str) {
+    let (store, inputs) = (EngineStore::new(root), fixture::inputs());
+    let [listed] = &store.entries().expect("readable")[..] else {
+        panic!("{case}: it stays where it was");
+    };
+    let unfit = listed.entry.as_ref().expect("whole").unfit();
+    assert_eq!(unfit, Some(UNFIT), "{case}");
+
+    let immovable = with_hook(root, |step| match step {
+        Step::Quarantine => no_space(),
+        _ => Ok(()),
+    });
+    for store in [&immovable, &store] {
+        assert!(matches!(store.peek(&inputs), Lookup::Missing), "{case}");
+        assert_eq!(found(store, &inputs), None, "{case}");
+        assert_eq!(store.rejection(&inputs).as_deref(), Some(UNFIT), "{case}");
+    }
+    assert!(store.entries().expect("readable").is_empty(), "{case}");
+    assert_eq!(store.quarantined().expect("readable").len(), 1, "{case}");
+}
+
+#[test]
+fn an_unfit_engine_whose_move_was_killed_is_rejected() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    fixture::build(&EngineStore::new(root.path()), &fixture::inputs(), OLD);
+    kill(stopped_builder(root.path(), Step::Quarantine));
+    assert_unfit_in_place_is_rejected(root.path(), "killed");
+}
+
+#[test]
+fn an_unfit_engine_that_cannot_be_moved_is_rejected() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let full = with_hook(root.path(), |step| match step {
+        Step::Quarantine => no_space(),
+        _ => Ok(()),
+    });
+    let entry = fixture::build(&full, &fixture::inputs(), OLD);
+    let error = full.reject(&entry, UNFIT).expect_err("it cannot be moved");
+    assert!(matches!(error, CacheError::DiskFull { .. }), "{error:?}");
+
+    // A builder of the same key neither takes it nor removes its verdict.
+    let begun = full.begin(&fixture::inputs(), "engine.plan", false);
+    assert!(matches!(begun, Ok(Begun::Build(_))), "{begun:?}");
+    drop(begun);
+    assert_unfit_in_place_is_rejected(root.path(), "full");
+    let sound = fixture::build(&EngineStore::new(root.path()), &fixture::inputs(), NEW);
+    assert_eq!(found(&full, &fixture::inputs()), Some(sound));
+    assert_eq!(full.rejection(&fixture::inputs()), None);
+}
+
 #[test]
 fn what_a_killed_builder_left_can_be_collected() {
     let root = tempfile::tempdir().expect("temporary folder");
@@ -136,11 +194,12 @@ fn what_a_killed_builder_left_can_be_collected() {
     let inputs = fixture::inputs();
     let here = Here {
         host: inputs.host,
-        backends: [(inputs.backend, inputs.fingerprint)].into(),
+        backends: [(inputs.backend, vec![inputs.fingerprint])].into(),
     };
     let request = GcRequest {
         here: &here,
         max_bytes: None,
+        all_stale: false,
         dry_run: false,
     };
     let while_building = store.gc(&request).expect("writable");
@@ -162,11 +221,12 @@ fn an_engine_whose_replacement_broke_off_is_not_collected() {
     kill(stopped_builder(root.path(), Step::Publish));
     let here = Here {
         host: inputs.host.clone(),
-        backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+        backends: [(inputs.backend, vec![inputs.fingerprint.clone()])].into(),
     };
     let request = GcRequest {
         here: &here,
         max_bytes: None,
+        all_stale: false,
         dry_run: false,
     };
     let report = store.gc(&request).expect("writable");

@@ -61,6 +61,15 @@ impl Entry {
         Ok(())
     }
 
+    /// Why it must not be served, where it was found unfit and did not get into quarantine: its builder was killed, or
+    /// its folder could not be moved.
+    pub fn unfit(&self) -> Option<&str> {
+        match &self.manifest.verification {
+            Verification::Failed { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Reads the entry in `dir`; the files are not looked at.
     pub(super) fn read(id: String, dir: PathBuf) -> Result<Self, Corruption> {
         let manifest = Manifest::read(&dir.join(Manifest::FILE))?;

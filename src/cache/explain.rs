@@ -21,9 +21,12 @@ pub struct Change {
 pub struct Here {
     /// Operating system and architecture.
     pub host: String,
-    /// The backends that are installed.
-    pub backends: BTreeMap<BackendId, Fingerprint>,
+    /// The backends that are installed, each with what it says of every device it may run on.
+    pub backends: BTreeMap<BackendId, Vec<Fingerprint>>,
 }
+
+/// Inputs that name the version of a backend's library.
+const LIBRARIES: [&str; 2] = ["backend.library", "backend.onnxruntime"];
 
 /// The inputs that differ; empty when the two are equal.
 pub fn changes(built: &KeyInputs, wanted: &KeyInputs) -> Vec<Change> {
@@ -54,16 +57,29 @@ pub fn changes(built: &KeyInputs, wanted: &KeyInputs) -> Vec<Change> {
 }
 
 impl Here {
-    /// Why an engine cannot be used on this machine as it is now; empty when it can, or when its backend is not
-    /// installed and nothing is known.
+    /// Why an engine cannot be used on this machine as it is now, on the device that it fits best; empty when it can, or
+    /// when its backend is not installed and nothing is known.
     pub fn stale(&self, built: &KeyInputs) -> Vec<Change> {
-        let mut wanted = built.clone();
-        wanted.host.clone_from(&self.host);
-        if let Some(fingerprint) = self.backends.get(&built.backend) {
-            wanted.fingerprint = fingerprint.clone();
-        }
-        changes(built, &wanted)
+        let own = std::slice::from_ref(&built.fingerprint);
+        let known = self.backends.get(&built.backend);
+        let devices = known.map_or(own, Vec::as_slice).iter();
+        let changed = devices.map(|fingerprint| {
+            let wanted = KeyInputs {
+                host: self.host.clone(),
+                fingerprint: fingerprint.clone(),
+                ..built.clone()
+            };
+            changes(built, &wanted)
+        });
+        changed.min_by_key(Vec::len).unwrap_or_default()
     }
+}
+
+/// Whether what changed is the library: an engine of another version may be for another run-time folder.
+pub(super) fn is_of_another_library(changes: &[Change]) -> bool {
+    changes
+        .iter()
+        .any(|change| LIBRARIES.contains(&change.input.as_str()))
 }
 
 impl fmt::Display for Change {
@@ -144,14 +160,16 @@ mod tests {
         let built = fixture::inputs();
         let mut here = Here {
             host: built.host.clone(),
-            backends: BTreeMap::from([(built.backend, built.fingerprint.clone())]),
+            backends: BTreeMap::from([(built.backend, vec![built.fingerprint.clone()])]),
         };
         assert_eq!(here.stale(&built), []);
-        here.backends.insert(
-            built.backend,
-            Fingerprint::default().with("library", "2.0.0"),
-        );
+        let other = Fingerprint::default().with("library", "2.0.0");
+        here.backends.insert(built.backend, vec![other.clone()]);
         assert_eq!(here.stale(&built).len(), 1);
+        assert!(is_of_another_library(&here.stale(&built)));
+        let devices = vec![other, built.fingerprint.clone()];
+        here.backends.insert(built.backend, devices);
+        assert_eq!(here.stale(&built), [], "the second device runs it");
         here.backends.clear();
         assert_eq!(
             here.stale(&built),
@@ -160,6 +178,7 @@ mod tests {
         );
         here.host = "windows-x86_64".to_owned();
         assert_eq!(here.stale(&built)[0].input, "host");
+        assert!(!is_of_another_library(&here.stale(&built)));
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Removing what is stale, and what was not used for longest.
 
+use super::explain::is_of_another_library;
 use super::lock::{Attempt, KeyLock};
 use super::steps::Step;
 use super::store::{EngineStore, Listed, is_displaced};
@@ -15,6 +16,8 @@ use std::time::SystemTime;
 pub struct GcRequest<'a> {
     /// Entries that cannot be used here any more go first.
     pub here: &'a Here,
+    /// Those of another version of a library, too, which may be for another run-time folder.
+    pub all_stale: bool,
     /// Then the least recently used, until the rest fits.
     pub max_bytes: Option<u64>,
     /// Only say what would be removed.
@@ -28,6 +31,8 @@ pub struct GcReport {
     pub removed: Vec<Removed>,
     /// Entries that stay because a builder is at work on them or has just replaced them.
     pub busy: Vec<String>,
+    /// What stays though it is stale, because it is of another version of a library.
+    pub spared: Vec<String>,
     /// Entries that stay.
     pub kept_entries: usize,
     /// Their bytes.
@@ -64,7 +69,8 @@ pub enum RemovedBecause {
 }
 
 impl EngineStore {
-    /// Removes leftovers, what is in quarantine and stale entries; then, over `max_bytes`, the least recently used.
+    /// Removes leftovers, what is in quarantine and stale entries, those of other library versions only where asked for;
+    /// then, over `max_bytes`, the least recently used.
     ///
     /// # Errors
     /// [`CacheError`] when the store cannot be read, or something cannot be removed.
@@ -82,8 +88,15 @@ impl EngineStore {
         for listed in self.entries()? {
             let because = match &listed.entry {
                 Err(corruption) => Some(RemovedBecause::Unreadable(corruption.to_string())),
+                Ok(entry) if let Some(reason) = entry.unfit() => {
+                    Some(RemovedBecause::Quarantined(reason.to_owned()))
+                }
                 Ok(entry) => match request.here.stale(&entry.manifest().inputs) {
                     stale if stale.is_empty() => None,
+                    stale if !request.all_stale && is_of_another_library(&stale) => {
+                        report.spared.push(listed.id.clone());
+                        None
+                    }
                     stale => Some(RemovedBecause::Stale(stale)),
                 },
             };
@@ -106,6 +119,7 @@ impl EngineStore {
             }
             let because = RemovedBecause::LeastRecentlyUsed;
             if self.remove_entry(listed, because, request, &mut report)? {
+                report.spared.retain(|id| *id != listed.id);
                 report.kept_entries -= 1;
                 report.kept_bytes -= listed.bytes;
             }
@@ -215,6 +229,10 @@ impl EngineStore {
     ) -> Result<(), CacheError> {
         let foreign = |timings: &KeptTimings| !request.here.takes(timings);
         for timings in self.timings()?.into_iter().filter(foreign) {
+            if !request.all_stale && request.here.has_another_library(&timings) {
+                report.spared.push(timings.id);
+                continue;
+            }
             if !request.dry_run && !self.remove_timings(&timings)? {
                 report.busy.push(timings.id);
                 continue;
@@ -256,7 +274,14 @@ impl fmt::Display for RemovedBecause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leftover => f.write_str("left by a killed build"),
-            Self::Quarantined(why) => write!(f, "in quarantine: {why}"),
+            // What follows the first line is a library's log.
+            Self::Quarantined(why) => {
+                write!(
+                    f,
+                    "in quarantine: {}",
+                    why.lines().next().unwrap_or_default()
+                )
+            }
             Self::Unreadable(why) => write!(f, "unreadable: {why}"),
             Self::Stale(changes) => {
                 f.write_str("stale")?;
@@ -316,7 +341,7 @@ mod tests {
         } = fixture::inputs();
         Here {
             host,
-            backends: BTreeMap::from([(backend, fingerprint)]),
+            backends: BTreeMap::from([(backend, vec![fingerprint])]),
         }
     }
 
@@ -351,6 +376,7 @@ mod tests {
         let request = GcRequest {
             here: &here,
             max_bytes: Some(2 * largest),
+            all_stale: true,
             dry_run: true,
         };
 
@@ -382,6 +408,52 @@ mod tests {
     }
 
     #[test]
+    fn what_another_library_or_device_may_load_stays_unless_asked_for() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let store = EngineStore::new(root.path());
+        let of = |library: &str, device: &str| KeyInputs {
+            fingerprint: Fingerprint::default()
+                .with("library", library)
+                .with("device", device),
+            ..fixture::inputs()
+        };
+        let built = [
+            ("1.2", "first"),
+            ("1.2", "second"),
+            ("1.2", "gone"),
+            ("0.9", "first"),
+        ];
+        let built = built.map(|(library, device)| {
+            fixture::build(&store, &of(library, device), b"engine")
+                .id()
+                .to_owned()
+        });
+        let devices = ["first", "second"].map(|device| of("1.2", device).fingerprint);
+        let here = Here {
+            backends: BTreeMap::from([(fixture::inputs().backend, devices.to_vec())]),
+            ..here()
+        };
+        let request = GcRequest {
+            here: &here,
+            max_bytes: None,
+            all_stale: false,
+            dry_run: false,
+        };
+        let report = store.gc(&request).expect("writable");
+        let ids: Vec<&String> = report.removed.iter().map(|one| &one.id).collect();
+        assert_eq!(ids, [&built[2]], "its device is gone");
+        assert_eq!(report.spared, [built[3].clone()]);
+        assert_eq!(report.kept_entries, 3);
+        let report = store.gc(&GcRequest {
+            all_stale: true,
+            ..request
+        });
+        let report = report.expect("writable");
+        assert_eq!(removed(&report), ["stale, backend.library: 0.9 → 1.2"]);
+        assert_eq!((report.kept_entries, report.spared.len()), (2, 0));
+    }
+
+    #[test]
     fn leftovers_and_quarantine_go_and_a_builder_is_left_alone() {
         let root = tempfile::tempdir().expect("temporary folder");
         let store = EngineStore::new(root.path());
@@ -399,6 +471,7 @@ mod tests {
         let request = GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: false,
         };
         let report = store.gc(&request).expect("writable");
@@ -435,6 +508,7 @@ mod tests {
         let request = GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: false,
         };
         let report = store.gc(&request).expect("writable");

@@ -3,8 +3,10 @@
 //! The manifest of an entry that was built as it should be and gives wrong values says so itself; what is wrong with a
 //! damaged one is read off its files.
 
+use super::steps::Step;
+use super::store::Place;
 use super::{
-    CacheError, Corruption, EngineKey, EngineStore, Entry, KeyInputs, Manifest, Verification, files,
+    CacheError, Corruption, EngineKey, EngineStore, Entry, KeyInputs, Verification, files,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,15 +61,15 @@ impl EngineStore {
 
     /// Why the engine of these inputs, which was built and found unfit, must not be served; `None` where none was.
     pub fn rejection(&self, inputs: &KeyInputs) -> Option<String> {
-        self.rejected(inputs)
+        let place = self.place(inputs);
+        // One whose move into quarantine broke off says so, too.
+        let in_place = Entry::read(place.id, place.target).ok();
+        let in_place = in_place.filter(|entry| entry.manifest().key == EngineKey::of(inputs));
+        let moved = self.rejected(inputs).into_iter().map(|(_, entry)| entry);
+        in_place
             .into_iter()
-            .find_map(|(_, entry)| match entry.manifest() {
-                Manifest {
-                    verification: Verification::Failed { reason },
-                    ..
-                } => Some(reason.clone()),
-                _ => None,
-            })
+            .chain(moved)
+            .find_map(|entry| entry.unfit().map(str::to_owned))
     }
 
     /// Hashes an entry under the lock of its key and moves it out of the way where it is not what was built.
@@ -94,7 +96,8 @@ impl EngineStore {
 
     /// Moves an entry that is what was built, and must not be served, out of the way.
     ///
-    /// Gives where it is now; `None` where a builder has replaced it since, or is replacing it.
+    /// Gives where it is now; `None` where a builder has replaced it since, or is replacing it. The verdict is written
+    /// first, so that a move that breaks off is finished by the next look-up and serves nobody until then.
     ///
     /// # Errors
     /// [`CacheError`] when the store cannot be written.
@@ -113,6 +116,19 @@ impl EngineStore {
         self.quarantine(entry.id()).map(Some)
     }
 
+    /// Moves an entry that says itself that it is unfit; the caller holds the lock of its key.
+    ///
+    /// Where it cannot be moved, it is passed over where it is.
+    pub(super) fn finish_rejection(&self, place: &Place, inputs: &KeyInputs) {
+        self.forget_rejections(inputs);
+        match self.quarantine(&place.id) {
+            Ok(to) => {
+                tracing::warn!(entry = %place.id, to = %to.display(), "unfit engine goes into quarantine");
+            }
+            Err(error) => tracing::warn!(entry = %place.id, %error, "unfit engine stays, unused"),
+        }
+    }
+
     /// Moves an entry out of the way; the caller holds the lock of its key.
     pub(super) fn quarantine(&self, id: &str) -> Result<PathBuf, CacheError> {
         self.quarantine_folder_of(id, &self.root().join(id))
@@ -126,12 +142,11 @@ impl EngineStore {
         from: &Path,
     ) -> Result<PathBuf, CacheError> {
         let folder = self.quarantine_folder();
-        fs::create_dir_all(&folder)
-            .and_then(|()| {
-                let to = unused(&folder, &name_of(id));
-                fs::rename(from, &to).map(|()| to)
-            })
-            .map_err(|source| CacheError::new("quarantine", from, source))
+        self.step(Step::Quarantine, "quarantine", from, || {
+            fs::create_dir_all(&folder)?;
+            let to = unused(&folder, &name_of(id));
+            fs::rename(from, &to).map(|()| to)
+        })
     }
 
     /// Removes earlier engines of these inputs that were found unfit; the caller holds the lock of the key.
@@ -152,13 +167,8 @@ impl EngineStore {
         let entries = alike.filter_map(|found| {
             let path = folder.join(found);
             let entry = Entry::read(format!("{FOLDER}/{found}"), path.clone()).ok()?;
-            let Manifest {
-                key: own,
-                verification,
-                ..
-            } = entry.manifest();
-            let is_unfit = matches!(verification, Verification::Failed { .. });
-            (*own == key && is_unfit).then_some((path, entry))
+            let is_verdict = entry.manifest().key == key && entry.unfit().is_some();
+            is_verdict.then_some((path, entry))
         });
         entries.collect()
     }
@@ -175,10 +185,12 @@ impl Quarantined {
         let entry = Entry::read(id.clone(), path.clone());
         let reason = match &entry {
             Err(corruption) => corruption.to_string(),
-            Ok(entry) => match &entry.manifest().verification {
-                Verification::Failed { reason } => reason.clone(),
-                _ if !entry.has_its_files() => "a file is missing or has another size".to_owned(),
-                _ => "a file is not what was built".to_owned(),
+            Ok(entry) => match entry.unfit() {
+                Some(reason) => reason.to_owned(),
+                None if !entry.has_its_files() => {
+                    "a file is missing or has another size".to_owned()
+                }
+                None => "a file is not what was built".to_owned(),
             },
         };
         Self {
@@ -207,7 +219,9 @@ fn unused(folder: &Path, name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Begun, BuildRecord, GcRequest, Here, Lookup, RemovedBecause, fixture};
+    use super::super::{
+        Begun, BuildRecord, GcRequest, Here, Lookup, Manifest, RemovedBecause, fixture,
+    };
     use super::*;
 
     #[test]
@@ -305,11 +319,12 @@ mod tests {
         let inputs = fixture::inputs();
         let here = Here {
             host: inputs.host.clone(),
-            backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+            backends: [(inputs.backend, vec![inputs.fingerprint.clone()])].into(),
         };
         let report = store.gc(&GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: false,
         });
         let removed = report.expect("writable").removed;
@@ -328,11 +343,12 @@ mod tests {
         fs::write(entry.dir().join(Manifest::FILE), b"{").expect("writable");
         let here = Here {
             host: inputs.host.clone(),
-            backends: [(inputs.backend, inputs.fingerprint.clone())].into(),
+            backends: [(inputs.backend, vec![inputs.fingerprint.clone()])].into(),
         };
         let request = GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: false,
         };
 

@@ -24,6 +24,8 @@ pub(super) enum Step {
     SyncFolder,
     /// Removing what was replaced.
     RemoveDisplaced,
+    /// Moving what must not be served out of the way; no step of a commit.
+    Quarantine,
     /// Removing what a killed builder left; no step of a commit.
     Collect,
 }

@@ -92,7 +92,7 @@ impl EngineStore {
     /// Finds the engine built from these inputs.
     ///
     /// Files whose stat is the one remembered are trusted, others are hashed. An entry that is not what was built goes
-    /// into quarantine.
+    /// into quarantine, and so does one that was found unfit and stayed where it was, which counts as missing.
     pub fn lookup(&self, inputs: &KeyInputs) -> Lookup {
         let place = self.place(inputs);
         match judge(&place, inputs, Entry::trust) {
@@ -102,6 +102,7 @@ impl EngineStore {
                 entry.mark_used();
                 Lookup::Found(entry)
             }
+            Judgement::Unfit => self.lookup_again(&place, inputs, None),
             Judgement::Corrupt(corruption) => self.lookup_again(&place, inputs, Some(corruption)),
         }
     }
@@ -110,7 +111,7 @@ impl EngineStore {
     /// damaged entry stays where it is.
     pub fn peek(&self, inputs: &KeyInputs) -> Lookup {
         match judge(&self.place(inputs), inputs, Entry::inspect) {
-            Judgement::Missing => Lookup::Missing,
+            Judgement::Missing | Judgement::Unfit => Lookup::Missing,
             Judgement::Good(entry) => Lookup::Found(entry),
             Judgement::Corrupt(corruption) => Lookup::Corrupt {
                 corruption,
@@ -268,6 +269,10 @@ impl EngineStore {
                 entry.mark_used();
                 Ok(Some(*entry))
             }
+            Judgement::Unfit => {
+                self.finish_rejection(&place, inputs);
+                Ok(None)
+            }
             Judgement::Corrupt(corruption) => {
                 tracing::warn!(entry = %place.id, %corruption, "engine goes into quarantine");
                 self.quarantine(&place.id)?;
@@ -312,6 +317,10 @@ impl EngineStore {
         let lookup = match judge(place, inputs, Entry::trust) {
             Judgement::Missing => Lookup::Missing,
             Judgement::Good(entry) => Lookup::Found(entry),
+            Judgement::Unfit => {
+                self.finish_rejection(place, inputs);
+                Lookup::Missing
+            }
             Judgement::Corrupt(corruption) => {
                 tracing::warn!(entry = %place.id, %corruption, "engine goes into quarantine");
                 Lookup::Corrupt {
@@ -328,6 +337,8 @@ impl EngineStore {
 enum Judgement {
     Missing,
     Good(Box<Entry>),
+    /// It was found unfit, and its folder was not moved.
+    Unfit,
     Corrupt(Corruption),
 }
 
@@ -348,10 +359,14 @@ fn judge(
             let found = *key;
             return Err(super::ManifestFault::Key { expected, found }.into());
         }
-        files(&entry).map(|()| entry)
+        if entry.unfit().is_some() {
+            return Ok(None);
+        }
+        files(&entry).map(|()| Some(entry))
     });
     match judged {
-        Ok(entry) => Judgement::Good(Box::new(entry)),
+        Ok(Some(entry)) => Judgement::Good(Box::new(entry)),
+        Ok(None) => Judgement::Unfit,
         Err(corruption) => Judgement::Corrupt(corruption),
     }
 }

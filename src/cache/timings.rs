@@ -91,7 +91,16 @@ impl Here {
     pub fn takes(&self, timings: &KeptTimings) -> bool {
         timings.key.as_ref().is_some_and(|(backend, fingerprint)| {
             let here = self.backends.get(backend);
-            here.is_none_or(|here| here == fingerprint)
+            here.is_none_or(|here| here.contains(fingerprint))
+        })
+    }
+
+    /// Whether a library of another version took these timings.
+    pub(super) fn has_another_library(&self, timings: &KeptTimings) -> bool {
+        let library = |facts: &Fingerprint| facts.get("library").map(str::to_owned);
+        timings.key.as_ref().is_some_and(|(backend, fingerprint)| {
+            let here = self.backends.get(backend);
+            here.is_some_and(|here| here.iter().all(|own| library(own) != library(fingerprint)))
         })
     }
 }
@@ -148,12 +157,20 @@ mod tests {
         fs::create_dir(&broken).expect("writable");
         let here = Here {
             host: "here".to_owned(),
-            backends: [(BACKEND, of_library("11.0.0"))].into(),
+            backends: [(BACKEND, vec![of_library("11.0.0")])].into(),
         };
         let request = GcRequest {
             here: &here,
             max_bytes: None,
+            all_stale: false,
             dry_run: true,
+        };
+        let spared = store.gc(&request).expect("readable");
+        assert_eq!(spared.removed.len(), 1, "only those that cannot be read");
+        assert_eq!(spared.spared.len(), 1, "another run-time folder's");
+        let request = GcRequest {
+            all_stale: true,
+            ..request
         };
         let planned = store.gc(&request).expect("readable");
         assert_eq!(store.timings().expect("readable").len(), 3, "a dry run");

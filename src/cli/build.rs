@@ -81,10 +81,10 @@ pub(super) struct Args {
     /// 0 builds fast, 5 makes fast engines
     #[arg(long, value_name = "0-5", value_parser = clap::value_parser!(u8).range(0..=5))]
     optimization_level: Option<u8>,
-    /// Engines that later minor versions of the library load
+    /// Plans that later minor versions of the library load elsewhere; here, each version builds its own
     #[arg(long)]
     version_compatible: bool,
-    /// Engines that later GPU generations run
+    /// Plans that later GPU generations run elsewhere; here, each GPU model builds its own
     #[arg(long)]
     hardware_compatible: bool,
     /// GPUs to build for where there is none: `sm_86,sm_120`
@@ -183,8 +183,8 @@ fn qualified(
     cancel: &Cancel,
     context: &Context,
 ) -> Result<Plan, Failure> {
-    let plan = build::plan(request, digests)?;
-    let open: Vec<_> = plan.unqualified().collect();
+    let plan = build::plan_to_qualify(request, digests)?;
+    let open = qualify::heard(plan.unqualified());
     if !request.verify || open.is_empty() {
         return Ok(plan);
     }

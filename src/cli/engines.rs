@@ -6,11 +6,13 @@ use super::engine;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, table};
+use crate::backend::Backends;
 use crate::build;
 use crate::cache::{
     Change, Doubted, EngineStore, Entry, GcReport, GcRequest, Here, KeptTimings, Listed, Manifest,
-    PrecisionPlan, Quarantined, RemovedBecause, Verification,
+    PrecisionPlan, Quarantined, Verification,
 };
+use crate::cuda;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -42,6 +44,9 @@ enum Command {
         /// Keep at most this much: 500M, 20G
         #[arg(long, value_name = "SIZE", value_parser = parse_size)]
         max_size: Option<u64>,
+        /// Remove what is of another library version, too, as of a run-time folder that was not named
+        #[arg(long)]
+        all_stale: bool,
         /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
@@ -89,12 +94,34 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Command::Show { entry } => show(&store, entry, context),
         Command::Verify => verify(&store, context),
         Command::Explain { entry } => explain(&store, entry.as_deref(), context),
-        Command::Gc { max_size, dry_run } => gc(&store, *max_size, *dry_run, context),
+        Command::Gc {
+            max_size,
+            all_stale,
+            dry_run,
+        } => {
+            let request = GcRequest {
+                here: &here(context),
+                max_bytes: *max_size,
+                all_stale: *all_stale,
+                dry_run: *dry_run,
+            };
+            gc(&store, &request, context)
+        }
     }
 }
 
+/// What every device that can be seen gives engines to run on.
+fn here(context: &Context) -> Here {
+    let devices = cuda::probe().map_or(0, |driver| driver.devices.len());
+    let devices = 0..u32::try_from(devices).unwrap_or(u32::MAX).max(1);
+    let backends: Vec<Backends> = devices
+        .map(|device| model::backends_on(device, context))
+        .collect();
+    build::here_on(&backends)
+}
+
 fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failure> {
-    let here = build::here(&model::backends(context));
+    let here = here(context);
     let mut rows: Vec<Row> = store
         .entries()?
         .iter()
@@ -118,6 +145,11 @@ fn row(listed: &Listed, here: &Here) -> Row {
             let reason = "a file is missing or has another size".to_owned();
             (Some(what_of(entry.manifest())), "damaged", vec![reason])
         }
+        Ok(entry) if let Some(reason) = entry.unfit() => (
+            Some(what_of(entry.manifest())),
+            "quarantined",
+            vec![reason.to_owned()],
+        ),
         Ok(entry) => {
             let changes = here.stale(&entry.manifest().inputs);
             let state = if changes.is_empty() { "valid" } else { "stale" };
@@ -256,7 +288,7 @@ fn rows_text(rows: &[Row]) -> String {
 
 fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Failure> {
     let (entry, quarantined) = find(store, word)?;
-    let here = build::here(&model::backends(context));
+    let here = here(context);
     let manifest = entry.manifest();
     let shown = Shown {
         entry: entry.id(),
@@ -279,21 +311,31 @@ fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// The one entry a word means, and why it is in quarantine where it is; an entry in service comes first.
-fn find(store: &EngineStore, word: &str) -> Result<(Entry, Option<String>), Failure> {
+/// Every entry that can be read, those in service first, and why it is in quarantine where it is.
+fn all(store: &EngineStore) -> Result<Vec<(Entry, Option<String>)>, Failure> {
     let entries = store.entries()?.into_iter();
-    let serving = entries.filter_map(|listed| Some((listed.entry.ok()?, None)));
+    let serving = entries.filter_map(|listed| {
+        let entry = listed.entry.ok()?;
+        let unfit = entry.unfit().map(str::to_owned);
+        Some((entry, unfit))
+    });
     let quarantined = store.quarantined()?.into_iter();
     let quarantined = quarantined.filter_map(|one| Some((one.entry?, Some(one.reason))));
+    Ok(serving.chain(quarantined).collect())
+}
+
+/// The one entry a word means, and why it is in quarantine where it is; an entry in service comes first.
+fn find(store: &EngineStore, word: &str) -> Result<(Entry, Option<String>), Failure> {
     let named = |entry: &Entry| {
         let manifest = entry.manifest();
         entry.id() == word
             || manifest.inputs.graph.as_str() == word
             || !word.is_empty() && manifest.key.to_string().starts_with(word)
     };
-    let mut found: Vec<_> = serving.filter(|(entry, _)| named(entry)).collect();
-    if found.is_empty() {
-        found.extend(quarantined.filter(|(entry, _)| named(entry)));
+    let mut found = all(store)?;
+    found.retain(|(entry, _)| named(entry));
+    if found.iter().any(|(_, quarantined)| quarantined.is_none()) {
+        found.retain(|(_, quarantined)| quarantined.is_none());
     }
     match (found.pop(), found.len()) {
         (Some(found), 0) => Ok(found),
@@ -359,51 +401,60 @@ fn verified_row(store: &EngineStore, listed: Listed) -> Result<Option<Row>, Fail
     }))
 }
 
+/// Why an entry does or does not serve here.
+#[derive(Debug, serde::Serialize)]
+struct Explained {
+    entry: String,
+    /// Why it is in quarantine, where it is.
+    quarantined: Option<String>,
+    stale: Vec<Change>,
+}
+
 fn explain(store: &EngineStore, word: Option<&str>, context: &Context) -> Result<Exit, Failure> {
-    let here = build::here(&model::backends(context));
+    let here = here(context);
     let entries = match word {
-        Some(word) => vec![find(store, word)?.0],
-        None => store
-            .entries()?
-            .into_iter()
-            .filter_map(|listed| listed.entry.ok())
-            .collect(),
+        Some(word) => vec![find(store, word)?],
+        None => all(store)?,
     };
-    let explained: Vec<(String, Vec<Change>)> = entries
-        .iter()
-        .map(|entry| (entry.id().to_owned(), here.stale(&entry.manifest().inputs)))
+    let explained: Vec<Explained> = entries
+        .into_iter()
+        .map(|(entry, quarantined)| Explained {
+            entry: entry.id().to_owned(),
+            quarantined,
+            stale: here.stale(&entry.manifest().inputs),
+        })
         .collect();
     context.printer().result(&explained, |explained| {
-        let line = |(entry, changes): &(String, Vec<Change>)| match changes.as_slice() {
-            [] => format!("{entry}: valid on this machine\n"),
-            changes => {
-                let changes: Vec<String> = changes
-                    .iter()
-                    .map(|change| format!("  {change}\n"))
-                    .collect();
-                format!("{entry}: stale\n{}", changes.concat())
-            }
-        };
-        explained.iter().map(line).collect()
+        explained.iter().map(Explained::text).collect()
     })?;
     Ok(Exit::Done)
 }
 
-fn gc(
-    store: &EngineStore,
-    max_bytes: Option<u64>,
-    dry_run: bool,
-    context: &Context,
-) -> Result<Exit, Failure> {
-    let here = build::here(&model::backends(context));
-    let report = store.gc(&GcRequest {
-        here: &here,
-        max_bytes,
-        dry_run,
-    })?;
+impl Explained {
+    fn text(&self) -> String {
+        let Self {
+            entry,
+            quarantined,
+            stale,
+        } = self;
+        let state = match quarantined {
+            Some(reason) => format!(
+                "in quarantine: {}",
+                reason.lines().next().unwrap_or_default()
+            ),
+            None if stale.is_empty() => "valid on this machine".to_owned(),
+            None => "stale".to_owned(),
+        };
+        let changes: Vec<String> = stale.iter().map(|change| format!("  {change}\n")).collect();
+        format!("{entry}: {state}\n{}", changes.concat())
+    }
+}
+
+fn gc(store: &EngineStore, request: &GcRequest<'_>, context: &Context) -> Result<Exit, Failure> {
+    let report = store.gc(request)?;
     context
         .printer()
-        .result(&report, |report| gc_text(report, dry_run))?;
+        .result(&report, |report| gc_text(report, request.dry_run))?;
     Ok(Exit::Done)
 }
 
@@ -411,28 +462,12 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
     let verb = if dry_run { "would remove" } else { "removed" };
     let mut text = String::new();
     for removed in &report.removed {
-        let because = match &removed.because {
-            RemovedBecause::Leftover => "left by a build that was killed".to_owned(),
-            RemovedBecause::Quarantined(reason) => {
-                format!(
-                    "in quarantine: {}",
-                    reason.lines().next().unwrap_or_default()
-                )
-            }
-            RemovedBecause::Unreadable(reason) => reason.clone(),
-            RemovedBecause::Stale(changes) => changes
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
-            RemovedBecause::ForeignTimings => "timings of another library or device".to_owned(),
-            RemovedBecause::LeastRecentlyUsed => "least recently used".to_owned(),
-        };
         writeln!(
             text,
-            "{verb} {} ({}): {because}",
+            "{verb} {} ({}): {}",
             removed.id,
-            printer::bytes(removed.bytes)
+            printer::bytes(removed.bytes),
+            removed.because
         )
         .expect("a string takes all");
     }
@@ -445,5 +480,13 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
         printer::bytes(report.kept_bytes)
     )
     .expect("a string takes all");
+    if !report.spared.is_empty() {
+        writeln!(
+            text,
+            "{} of another library version stay\nhint:  cvtrt engines gc --all-stale removes those, too",
+            report.spared.len()
+        )
+        .expect("a string takes all");
+    }
     text
 }

@@ -31,7 +31,7 @@ pub(super) fn check(store: &EngineStore, backends: &Backends) -> Finding {
     for listed in &entries {
         match &listed.entry {
             Err(_) => damaged += 1,
-            Ok(entry) if !entry.has_its_files() => damaged += 1,
+            Ok(entry) if !entry.has_its_files() || entry.unfit().is_some() => damaged += 1,
             Ok(entry) if here.stale(&entry.manifest().inputs).is_empty() => valid += 1,
             Ok(_) => stale += 1,
         }

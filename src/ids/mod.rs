@@ -120,6 +120,13 @@ named::named_enum! {
     }
 }
 
+impl BackendId {
+    /// Whether it runs a model as exported, in any shape, and needs no engine for that.
+    pub const fn runs_models(self) -> bool {
+        matches!(self, Self::OrtCuda | Self::OrtCpu)
+    }
+}
+
 impl GraphId {
     /// Expands a user's word: a graph's own name, or `hift` for both vocoder graphs.
     ///

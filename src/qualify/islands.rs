@@ -78,6 +78,47 @@ pub(super) fn forecast(model: &ModelFile, ranges: &GraphRanges, half: HalfType) 
     Forecast { islands, order }
 }
 
+impl Forecast {
+    /// The islands foretold, and the first `count` of those that follow.
+    pub(super) fn widened(&self, count: usize) -> Islands {
+        let mut islands = self.islands.clone();
+        for (node, reach) in &self.order[..count] {
+            islands.insert(
+                node.clone(),
+                format!("reaches {reach:.1e}, and the error asked for it"),
+            );
+        }
+        islands
+    }
+
+    /// Adds what these values touch, which were found to overflow, to the islands foretold; gives whether any node is new
+    /// there, and takes those that are from the ones that follow.
+    ///
+    /// Beside values that overflow themselves, those that only inherit an infinity are left out.
+    pub(super) fn add_overflowing(
+        &mut self,
+        graph: &GraphProto,
+        overflows: &BTreeMap<String, f32>,
+    ) -> bool {
+        let begins = overflows.values().any(|reached| reached.is_finite());
+        let overflows = |value: &&String| {
+            let reached = overflows.get(*value);
+            reached.is_some_and(|reached| reached.is_finite() || !begins)
+        };
+        let known = self.islands.len();
+        for node in graph.node.iter().filter(|node| !node.name().is_empty()) {
+            if let Some(value) = node.input.iter().chain(&node.output).find(overflows) {
+                self.islands
+                    .entry(node.name().to_owned())
+                    .or_insert_with(|| format!("`{value}` overflowed"));
+            }
+        }
+        let islands = &self.islands;
+        self.order.retain(|(node, _)| !islands.contains_key(node));
+        self.islands.len() > known
+    }
+}
+
 /// Adds what makes the argument of a sine, back to the products it comes from: an error there is an error of the phase,
 /// however small it is beside the argument.
 fn add_phases(graph: &GraphProto, reach: &Reach<'_>, islands: &mut Islands) {
@@ -198,6 +239,41 @@ mod tests {
         let Forecast { order, .. } = forecast(&model, &ranges(&values), HalfType::Bf16);
         let order: Vec<&str> = order.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(order, ["/a", "/c", "/d", "/y"]);
+    }
+
+    #[test]
+    fn what_a_value_that_overflowed_touches_stays_from_then_on() {
+        let model = GraphBuilder::new()
+            .input("x", DType::F32, &["2"])
+            .node("Mul", &["x", "x"], &["a"])
+            .node("Relu", &["a"], &["b"])
+            .node("Tanh", &["b"], &["c"])
+            .node("Neg", &["c"], &["y"])
+            .output("y", DType::F32, &["2"])
+            .read();
+        let mut forecast = forecast(&model, &ranges(&[("x", 1.0)]), HalfType::F16);
+        let ordered = |forecast: &Forecast| -> Vec<String> {
+            forecast
+                .order
+                .iter()
+                .map(|(node, _)| node.clone())
+                .collect()
+        };
+        assert_eq!(ordered(&forecast), ["/a", "/b", "/c", "/y"]);
+        let found = |values: &[(&str, f32)]| -> BTreeMap<String, f32> {
+            values
+                .iter()
+                .map(|(value, reached)| ((*value).to_owned(), *reached))
+                .collect()
+        };
+        // `b` only inherits the infinity that `a` was rounded to.
+        let overflows = found(&[("a", 9e4), ("b", f32::INFINITY)]);
+        assert!(forecast.add_overflowing(model.graph(), &overflows));
+        assert!(forecast.islands.keys().eq(["/a", "/b"]), "{forecast:?}");
+        assert_eq!(ordered(&forecast), ["/c", "/y"]);
+        assert!(!forecast.add_overflowing(model.graph(), &overflows));
+        assert!(forecast.add_overflowing(model.graph(), &found(&[("c", f32::INFINITY)])));
+        assert!(ordered(&forecast).is_empty());
     }
 
     #[test]

@@ -28,13 +28,13 @@ use crate::onnx::{HalfType, ModelFile};
 use crate::pipeline::{NEEDED, SpeechError};
 use gates::Bound;
 use islands::{Forecast, Islands};
-use recording::Recording;
+use recording::{Recording, Run};
 use search::widen;
 use trial::{Outcome, Trial, spread};
 
 /// Decides for each graph what stays in FP32 where the rest becomes half, and whether that is good enough.
 ///
-/// Graphs that no utterance runs are left out: nothing is known of them.
+/// Graphs that no utterance runs are left out, as [`heard`] leaves them out.
 ///
 /// # Errors
 /// [`QualifyError`] where nothing could be measured. A graph that does not bear the precision is no error: its plan says
@@ -43,8 +43,7 @@ pub fn qualify(
     rehearsal: &Rehearsal<'_>,
     graphs: &[(GraphId, Precision)],
 ) -> Result<Vec<PrecisionPlan>, QualifyError> {
-    let graphs = graphs.iter().filter(|(graph, _)| NEEDED.contains(graph));
-    let graphs: Vec<(GraphId, Precision)> = graphs.copied().collect();
+    let graphs = heard(graphs.iter().copied());
     if graphs.is_empty() {
         return Ok(Vec::new());
     }
@@ -62,6 +61,12 @@ pub fn qualify(
         .into_iter()
         .map(|candidate| candidate.into_plan(rehearsal))
         .collect()
+}
+
+/// Those of the graphs that an utterance runs; of others, nothing can be learnt by speaking.
+pub fn heard(graphs: impl IntoIterator<Item = (GraphId, Precision)>) -> Vec<(GraphId, Precision)> {
+    let graphs = graphs.into_iter();
+    graphs.filter(|(graph, _)| NEEDED.contains(graph)).collect()
 }
 
 /// Tightenings of a graph's own bound before the audio gate gives up.
@@ -91,7 +96,7 @@ struct Candidate {
     forecast: Forecast,
     bound: Bound,
     islands: Islands,
-    /// Nodes beyond those foretold that are islands, or that were too few.
+    /// Nodes beyond those foretold that are islands; one more than that where these are too few.
     widened: usize,
     /// Runs that rank plans.
     sample: Vec<usize>,
@@ -130,15 +135,63 @@ impl Candidate {
         })
     }
 
-    /// Widens the islands by the values that reach furthest until the twin keeps to the bound.
+    /// Widens the islands by the values that reach furthest, and by those found to overflow, until the twin keeps to the
+    /// bound.
     ///
     /// A few runs rank the plans, at first from all over the recording and then those that were furthest off; the plan
-    /// chosen must pass on all.
+    /// chosen must pass on all. Where there are no more nodes to take, the plan of the search before stays, as failed.
     fn search(
         &mut self,
         rehearsal: &Rehearsal<'_>,
         recording: &Recording,
     ) -> Result<(), QualifyError> {
+        let bound = self.bound.value();
+        loop {
+            let Some((widened, outcome)) = self.widen(rehearsal, &recording.runs[&self.graph])?
+            else {
+                let (kept, nodes) = (self.islands.len(), self.nodes);
+                self.failure = Some(format!(
+                    "{kept} of its {nodes} nodes in fp32 are too few, and no more may stay there"
+                ));
+                return Ok(());
+            };
+            self.islands = self.forecast.widened(widened);
+            self.measured = vec![Measured {
+                what: format!("{} of `{}`", self.bound.what(), outcome.output),
+                value: outcome.error,
+                bound,
+            }];
+            if outcome.overflows.is_empty() && outcome.error <= bound {
+                self.widened = widened;
+                return Ok(());
+            }
+            let graph = self.model.graph();
+            if !self.forecast.add_overflowing(graph, &outcome.overflows)
+                || self.forecast.islands.len() > self.most_islands()
+            {
+                self.failure = Some(failure(&outcome, self.bound));
+                return Ok(());
+            }
+            // Those that follow are others now.
+            self.widened = 0;
+        }
+    }
+
+    /// More nodes in FP32 than this, and FP32 is the simpler choice.
+    fn most_islands(&self) -> usize {
+        self.nodes / 2
+    }
+
+    /// One search among the nodes that follow those foretold.
+    fn widen(
+        &mut self,
+        rehearsal: &Rehearsal<'_>,
+        runs: &[Run],
+    ) -> Result<Option<(usize, Outcome)>, QualifyError> {
+        let most = self
+            .most_islands()
+            .saturating_sub(self.forecast.islands.len());
+        let most = most.min(self.forecast.order.len());
         let Self {
             graph, precision, ..
         } = *self;
@@ -147,16 +200,12 @@ impl Candidate {
             graph,
             model: &self.model,
             precision,
-            runs: &recording.runs[&graph],
+            runs,
             bound: self.bound,
         };
-        let bound = self.bound.value();
         if self.sample.is_empty() {
-            self.sample = spread(trial.runs.len());
+            self.sample = spread(runs.len());
         }
-        // More than this, and FP32 is the simpler choice.
-        let most = (self.nodes / 2).saturating_sub(self.forecast.islands.len());
-        let most = most.min(self.forecast.order.len());
         let (forecast, nodes) = (&self.forecast, self.nodes);
         let islands = |count| {
             let islands = forecast.widened(count);
@@ -166,25 +215,14 @@ impl Candidate {
             ));
             islands
         };
-        let (widened, outcome) = widen(
+        widen(
             self.widened,
             most,
-            bound,
+            self.bound.value(),
             &mut self.sample,
             |count, runs| trial.sample(&islands(count), runs),
             |count| trial.whole(&islands(count)),
-        )?;
-        self.widened = widened;
-        self.islands = self.forecast.widened(widened);
-        if outcome.error > bound || !outcome.overflows.is_empty() {
-            self.failure = Some(failure(&outcome, self.bound));
-        }
-        self.measured = vec![Measured {
-            what: format!("{} of `{}`", self.bound.what(), outcome.output),
-            value: outcome.error,
-            bound,
-        }];
-        Ok(())
+        )
     }
 
     /// Holds the graph to a tighter bound than what it was found at, so that it needs more islands.
@@ -206,20 +244,6 @@ impl Candidate {
                 Some(reason) => Verdict::Failed { reason },
             },
         })
-    }
-}
-
-impl Forecast {
-    /// The islands foretold, and the first `count` of those that follow.
-    fn widened(&self, count: usize) -> Islands {
-        let mut islands = self.islands.clone();
-        for (node, reach) in &self.order[..count] {
-            islands.insert(
-                node.clone(),
-                format!("reaches {reach:.1e}, and the error asked for it"),
-            );
-        }
-        islands
     }
 }
 
@@ -310,5 +334,18 @@ fn failure(outcome: &Outcome, bound: Bound) -> String {
         format!("the {what} of `{output}` is {error:.1e}, above {bound:.1e}")
     } else {
         format!("`{output}` is not finite")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_utterance_runs_is_not_rehearsed() {
+        let of = |graph| (graph, Precision::Fp16);
+        let graphs = [GraphId::Campplus, GraphId::Llm, GraphId::SpeechTokenizer];
+        assert_eq!(heard(graphs.map(of)), [of(GraphId::Llm)]);
+        assert!(heard([of(GraphId::Campplus)]).is_empty());
     }
 }

@@ -3,7 +3,8 @@
 use super::trial::Outcome;
 
 /// Widens the islands from `least` nodes to at most `most`, until the error of every run keeps to `bound`; gives how many
-/// it took, or 0 where `most` are too few, and what was found.
+/// it took, or 0 where `most` are too few, and what was found. `None` where there are fewer than `least`: nothing was
+/// tried.
 ///
 /// `few` tries a number of nodes on the runs of `sample`, `all` on every run. Where a number is enough for the sample and
 /// not for all, the runs that were furthest off are the next sample.
@@ -17,7 +18,11 @@ pub(super) fn widen<E>(
     sample: &mut Vec<usize>,
     mut few: impl FnMut(usize, &[usize]) -> Result<Outcome, E>,
     mut all: impl FnMut(usize) -> Result<Outcome, E>,
-) -> Result<(usize, Outcome), E> {
+) -> Result<Option<(usize, Outcome)>, E> {
+    if least > most {
+        return Ok(None);
+    }
+    let fewest = least;
     let mut found = Outcome::default();
     loop {
         let enough = short_prefix(least, most, |count| {
@@ -26,13 +31,13 @@ pub(super) fn widen<E>(
         })?;
         let Some(count) = enough else {
             // What the most islands gave says more than what the fewest did, but for what overflows.
-            let overflows = all(0)?.overflows;
-            return Ok((0, Outcome { overflows, ..found }));
+            let overflows = all(fewest)?.overflows;
+            return Ok(Some((0, Outcome { overflows, ..found })));
         };
         let whole = all(count)?;
         *sample = whole.worst();
         if whole.error <= bound || !whole.overflows.is_empty() {
-            return Ok((count, whole));
+            return Ok(Some((count, whole)));
         }
         least = count + 1;
         found = whole;
@@ -123,7 +128,7 @@ mod tests {
                 Ok(outcome(errors, 0..errors.len(), count(nodes)))
             },
         );
-        let (nodes, outcome) = found.expect("no error");
+        let (nodes, outcome) = found.expect("no error").expect("some to try");
         (nodes, outcome.error, wholes)
     }
 
@@ -146,6 +151,19 @@ mod tests {
         let (nodes, error, _) = widened(&[0.6, 0.9], 20, &[0]);
         assert_eq!(nodes, 0);
         assert!((error - 0.7).abs() < 1e-9, "{error}");
+    }
+
+    #[test]
+    fn no_more_nodes_than_there_are_is_no_finding() {
+        let found = widen(
+            5,
+            4,
+            0.5,
+            &mut vec![0],
+            |count, _| Err::<Outcome, _>(count),
+            Err::<Outcome, _>,
+        );
+        assert_eq!(found, Ok(None));
     }
 
     #[test]

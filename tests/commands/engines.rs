@@ -162,6 +162,11 @@ fn an_unfit_engine_is_told_by_every_command_and_built_again_only_by_force() {
             "failed: `f0` is not finite",
         ]);
     }
+    for words in [&["explain", "hift_f0"][..], &["explain"]] {
+        engines(&place, words)
+            .exits(0)
+            .says(&[name, "in quarantine: `f0` is not finite"]);
+    }
     let shown = engines(&place, &["show", name, "--json"]).exits(0).json();
     assert_eq!(shown["quarantined"], "`f0` is not finite");
 
@@ -280,6 +285,8 @@ fn timings_are_listed_and_those_of_another_library_collected() {
         .filter_map(|one| one["id"].as_str())
         .collect();
     assert!(ids.contains(&".timings/tensorrt-broken"), "{removed}");
+    assert!(place.path(folder).exists(), "another run-time folder's");
+    engines(&place, &["gc", "--all-stale"]).exits(0);
     // What no library here can judge stays.
     let known = rows[0]["state"] == "stale";
     assert_eq!(place.path(folder).exists(), !known, "{removed}");

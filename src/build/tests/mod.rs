@@ -2,14 +2,16 @@
 
 mod scripted;
 
+use super::failure::FailureKind;
 use super::*;
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
-use crate::cache::{EngineStore, KeyInputs, Lookup, Verification};
+use crate::cache::{EngineStore, KeyInputs, Lookup, PrecisionPlan, Verdict, Verification};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
 use scripted::{AMPERE, Behaviour, MEETING, backends, worker_command};
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -300,6 +302,67 @@ fn a_backend_that_fails_is_passed_over_where_the_chain_allows_it() {
     let error = bench.build().expect_err("the chain is strict");
     assert!(error.to_string().contains("no tactic"), "{error}");
     bench.assert_no_entry();
+}
+
+#[test]
+fn a_full_disk_ends_the_build_and_is_no_reason_to_take_the_next_link() {
+    let mut bench = Bench::new(Behaviour::FindsADiskFull, Fallback::AtRun);
+    let error = bench
+        .build()
+        .expect_err("the disk is as full for the next link");
+    assert!(
+        matches!(
+            &error,
+            BuildError::Worker { source: WorkerError::Failed(failure), .. }
+                if failure.kind == FailureKind::Storage
+        ),
+        "{error:?}"
+    );
+    assert!(error.hint().is_some_and(|hint| hint.contains("engines gc")));
+    assert_eq!(bench.heard.passed_over, Vec::<String>::new());
+    bench.assert_no_entry();
+}
+
+#[test]
+fn an_engine_that_found_too_little_memory_is_verified_again_alone() {
+    let mut bench = Bench::new(Behaviour::RunsOutOfMemoryOnce, Fallback::AtRun);
+    let meeting = tempfile::tempdir().expect("temporary folder");
+    bench.meeting = Some(meeting.path().to_owned());
+    let built = bench.build().expect("there is enough the second time");
+    assert_eq!(built.backend, BackendId::TensorRtRtx);
+    assert_eq!(bench.heard.compiled.len(), 1, "it is not compiled again");
+    assert!(matches!(built.verification, Verification::Passed { .. }));
+}
+
+#[test]
+fn a_refused_precision_is_open_again_where_a_rebuild_is_asked_for() {
+    let bench = Bench::new(Behaviour::Works, Fallback::Never);
+    let inputs = precision_inputs(&bench.bundle, GRAPH, Precision::Fp16).expect("there");
+    let refused = PrecisionPlan {
+        inputs,
+        islands: BTreeMap::new(),
+        nodes: 1,
+        verdict: Verdict::Failed {
+            reason: "it is not finite".to_owned(),
+        },
+    };
+    bench.store.keep_precision_plan(&refused).expect("writable");
+    let open = |rebuild, verify| {
+        let request = BuildRequest {
+            rebuild,
+            verify,
+            ..bench.request()
+        };
+        let plan = plan_to_qualify(&request, &mut StatCache::in_memory());
+        plan.map(|plan| plan.unqualified().collect::<Vec<_>>())
+    };
+    for (rebuild, verify) in [(false, true), (true, false)] {
+        let error = open(rebuild, verify).expect_err("the verdict holds");
+        assert!(matches!(error, BuildError::Unqualified { .. }), "{error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("--force")));
+    }
+    let again = open(true, true).expect("it is to be qualified again");
+    assert_eq!(again, [(GRAPH, Precision::Fp16)]);
 }
 
 #[test]

@@ -28,11 +28,14 @@ pub(super) enum Behaviour {
     HangsInCompile,
     FloodsInCompile,
     FailsInCompile,
+    FindsADiskFull,
     PanicsInCompile,
     /// Goes on when two graphs are being compiled.
     MeetsInCompile,
     AbortsInLoad,
     HangsInLoad,
+    /// The first load finds too little memory.
+    RunsOutOfMemoryOnce,
     ComputesOtherValues,
     ComputesOtherValuesInHalf,
     GivesNan,
@@ -99,6 +102,10 @@ impl Backend for Scripted {
                 graph: request.graph,
                 reason: "no tactic".to_owned(),
             }),
+            Behaviour::FindsADiskFull => Err(CompileError::File {
+                path: request.engine.to_owned(),
+                source: std::io::ErrorKind::StorageFull.into(),
+            }),
             Behaviour::MeetsInCompile => {
                 meet(&request.graph.to_string());
                 self.fake.compile(request, progress)
@@ -117,6 +124,10 @@ impl Backend for Scripted {
             Behaviour::HangsInLoad => loop {
                 std::thread::park();
             },
+            Behaviour::RunsOutOfMemoryOnce if is_first() => Err(LoadError::OutOfMemory {
+                backend: self.id(),
+                path: artifact.path().to_owned(),
+            }),
             Behaviour::ComputesOtherValuesInHalf if is_the_model(artifact) => {
                 self.exact.load(artifact, options)
             }
@@ -128,6 +139,12 @@ impl Backend for Scripted {
 /// The harness captures what the print macros write; a library's output goes past it.
 fn print_without_newline(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).expect("piped");
+}
+
+/// Whether no other process was here before.
+fn is_first() -> bool {
+    let place = PathBuf::from(std::env::var_os(MEETING).expect("named by the test"));
+    std::fs::File::create_new(place.join("first")).is_ok()
 }
 
 /// Waits until another process is here too.

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// some exporters record the batch of their example, though every operator takes any.
 ///
 /// A batch of one stays, since a one may as well be a dimension that is spread over the others. So does one that is a
-/// number in a shape the graph makes, or the leading dimension of a constant that is computed with.
+/// number in a shape the graph makes, the leading dimension of a constant that is computed with, or what an operator
+/// that cuts or repeats along the leading axis counts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreeBatch {
     /// The name of the axis.
@@ -31,7 +32,7 @@ impl Pass for FreeBatch {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn parameters(&self) -> BTreeMap<String, String> {
@@ -102,6 +103,8 @@ struct Shapes<'a> {
     graph: &'a GraphProto,
     givers: HashMap<&'a str, &'a NodeProto>,
     constants: HashMap<&'a str, &'a TensorProto>,
+    /// Values computed from inputs, but for those computed from shapes alone.
+    computed: HashSet<&'a str>,
 }
 
 impl<'a> Shapes<'a> {
@@ -113,6 +116,7 @@ impl<'a> Shapes<'a> {
             graph,
             givers: graph.node.iter().flat_map(outputs).collect(),
             constants: constants.map(|tensor| (tensor.name(), tensor)).collect(),
+            computed: computed(graph),
         }
     }
 
@@ -131,10 +135,41 @@ impl<'a> Shapes<'a> {
             );
             let spreads = |input: &String| {
                 let tensor = self.constant(input);
-                tensor.is_some_and(|tensor| tensor.dims.len() > 2 && tensor.dims[0] == batch)
+                tensor.is_some_and(|tensor| {
+                    // Vectors of integers are axes, sizes and positions.
+                    let is_value = tensor.dims.len() > 1 || is_float(tensor);
+                    is_value && tensor.dims.first() == Some(&batch)
+                })
             };
-            is_made || (!takes_weights && node.input.iter().any(spreads))
+            is_made
+                || self.cuts_the_batch(node)
+                || (!takes_weights && node.input.iter().any(spreads))
         })
+    }
+
+    /// Whether a node takes the leading axis of what is computed apart, or repeats it.
+    ///
+    /// That axis need not be the batch any more; a batch that stays costs a number of requests, and nothing else.
+    fn cuts_the_batch(&self, node: &NodeProto) -> bool {
+        let data = node.input.first();
+        if !is_standard(node) || data.is_none_or(|data| !self.computed.contains(data.as_str())) {
+            return false;
+        }
+        let axis = attribute(node, "axis").map_or(0, AttributeProto::i);
+        match node.op_type() {
+            "Gather" | "Split" => axis == 0,
+            "Slice" => match node.input.get(3).filter(|axes| !axes.is_empty()) {
+                Some(axes) => self
+                    .constant(axes)
+                    .is_none_or(|axes| integers(axes).contains(&0)),
+                None => attribute(node, "axes").is_none_or(|axes| axes.ints.contains(&0)),
+            },
+            "Tile" => {
+                let repeats = node.input.get(1).and_then(|repeats| self.leading(repeats));
+                repeats.is_some_and(|repeats| repeats != 1)
+            }
+            _ => false,
+        }
     }
 
     /// The first element of a vector of integers, where it is a number.
@@ -161,19 +196,59 @@ impl<'a> Shapes<'a> {
     }
 }
 
-fn first_integer(tensor: &TensorProto) -> Option<i64> {
-    let raw = tensor.raw_data.as_deref();
-    match tensor_type(tensor)? {
-        DataType::Int64 => match raw {
-            Some(raw) => Some(i64::from_le_bytes(*raw.first_chunk()?)),
-            None => tensor.int64_data.first().copied(),
-        },
-        DataType::Int32 => match raw {
-            Some(raw) => Some(i64::from(i32::from_le_bytes(*raw.first_chunk()?))),
-            None => tensor.int32_data.first().copied().map(i64::from),
-        },
-        _ => None,
+/// Values that hold the batch: computed from inputs, other than by their shapes alone. Nodes are in the order of their
+/// computation.
+fn computed(graph: &GraphProto) -> HashSet<&str> {
+    let constants: HashSet<&str> = names(&graph.initializer).collect();
+    let inputs = graph.input.iter().map(ValueInfoProto::name);
+    let mut computed: HashSet<&str> = inputs.filter(|name| !constants.contains(name)).collect();
+    for node in &graph.node {
+        let is_shape = matches!(node.op_type(), "Shape" | "Size");
+        if !is_shape
+            && node
+                .input
+                .iter()
+                .any(|value| computed.contains(value.as_str()))
+        {
+            computed.extend(node.output.iter().map(String::as_str));
+        }
     }
+    computed
+}
+
+fn first_integer(tensor: &TensorProto) -> Option<i64> {
+    integers(tensor).first().copied()
+}
+
+/// The elements of a tensor of integers; none of another.
+fn integers(tensor: &TensorProto) -> Vec<i64> {
+    let raw = tensor.raw_data.as_deref();
+    match (tensor_type(tensor), raw) {
+        (Some(DataType::Int64), Some(raw)) => {
+            let (elements, _) = raw.as_chunks();
+            elements
+                .iter()
+                .map(|bytes| i64::from_le_bytes(*bytes))
+                .collect()
+        }
+        (Some(DataType::Int64), None) => tensor.int64_data.clone(),
+        (Some(DataType::Int32), Some(raw)) => {
+            let (elements, _) = raw.as_chunks();
+            elements
+                .iter()
+                .map(|bytes| i64::from(i32::from_le_bytes(*bytes)))
+                .collect()
+        }
+        (Some(DataType::Int32), None) => tensor.int32_data.iter().copied().map(i64::from).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn is_float(tensor: &TensorProto) -> bool {
+    matches!(
+        tensor_type(tensor),
+        Some(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double)
+    )
 }
 
 fn names(tensors: &[TensorProto]) -> impl Iterator<Item = &str> {
@@ -244,6 +319,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_elsewhere_holds_no_batch() {
+        let cut = fixed("2", |builder| {
+            let axis = [("axis", Attribute::Int(1))];
+            builder
+                .constant("begin", &[1], &[0i64])
+                .constant("end", &[1], &[1i64])
+                .constant("last", &[1], &[-1i64])
+                .constant("none", &[1], &[0i64])
+                .constant("table", &[2, 80], &[0f32; 160])
+                .constant("once", &[3], &[1i64, 1, 2])
+                .node("Slice", &["x", "begin", "end", "last"], &["frame"])
+                .node_with("Split", &["x"], &["low", "high"], &axis)
+                .node("Shape", &["x"], &["shape"])
+                .node("Slice", &["shape", "begin", "end", "none"], &["rows"])
+                .node("Gather", &["shape", "begin"], &["size"])
+                .node("Gather", &["table", "begin"], &["row"])
+                .node("Tile", &["x", "once"], &["long"])
+                .node("Relu", &["x"], &["y"])
+        });
+        assert_eq!(freed(&cut), 3);
+    }
+
+    #[test]
     fn a_batch_that_the_graph_holds_stays() {
         let relu = |builder: GraphBuilder| builder.node("Relu", &["x"], &["y"]);
         let reshaped = |builder: GraphBuilder| {
@@ -268,8 +366,55 @@ mod tests {
                 &["y"],
             )
         };
+        let scaled = |builder: GraphBuilder| {
+            relu(
+                builder
+                    .constant("rates", &[2], &[1f32, 0.5])
+                    .node("Mul", &["t", "rates"], &["u"]),
+            )
+        };
+        let mixed = |builder: GraphBuilder| {
+            relu(builder.constant("bias", &[2, 1], &[1f32, 0.5]).node(
+                "Add",
+                &["t", "bias"],
+                &["u"],
+            ))
+        };
+        let sliced = |builder: GraphBuilder| {
+            let builder = builder
+                .constant("begin", &[1], &[0i64])
+                .constant("end", &[1], &[1i64])
+                .constant("axes", &[1], &[0i64]);
+            relu(builder.node("Slice", &["x", "begin", "end", "axes"], &["first"]))
+        };
+        let all_axes = |builder: GraphBuilder| {
+            let builder = builder
+                .constant("begin", &[1], &[0i64])
+                .constant("end", &[1], &[1i64]);
+            relu(builder.node("Slice", &["x", "begin", "end"], &["first"]))
+        };
+        let split = |builder: GraphBuilder| {
+            let axis = [("axis", Attribute::Int(0))];
+            relu(builder.node_with("Split", &["x"], &["first", "second"], &axis))
+        };
+        let picked = |builder: GraphBuilder| {
+            let axis = [("axis", Attribute::Int(0))];
+            let builder = builder.constant("one", &[], &[1i64]);
+            relu(builder.node_with("Gather", &["x", "one"], &["second"], &axis))
+        };
+        let tiled = |builder: GraphBuilder| {
+            let builder = builder.constant("twice", &[3], &[2i64, 1, 1]);
+            relu(builder.node("Tile", &["x", "twice"], &["both"]))
+        };
         for (batch, builder) in [
             ("2", fixed("2", reshaped)),
+            ("2", fixed("2", scaled)),
+            ("2", fixed("2", mixed)),
+            ("2", fixed("2", sliced)),
+            ("2", fixed("2", all_axes)),
+            ("2", fixed("2", split)),
+            ("2", fixed("2", picked)),
+            ("2", fixed("2", tiled)),
             ("2", fixed("2", joined)),
             ("2", fixed("2", spread)),
             ("1", fixed("1", relu)),
