@@ -73,7 +73,7 @@ pub(super) fn verify(
         host_code: job.host_code,
     };
     let engine = engine.load(Artifact::Engine(artifact), &options)?;
-    let mut pair = Pair::open(job, reference, engine)?;
+    let mut pair = Pair::open(job, reference, &engine)?;
     let runs = runs_of(&job.shapes);
     let mut checked = Vec::new();
     for (at, (name, sizes)) in runs.iter().enumerate() {
@@ -98,7 +98,7 @@ impl<'a> Pair<'a> {
     fn open(
         job: &'a VerifyJob,
         reference: Arc<dyn CompiledGraph>,
-        engine: Arc<dyn CompiledGraph>,
+        engine: &Arc<dyn CompiledGraph>,
     ) -> Result<Self, JobError> {
         let ports = |signature: &Signature| {
             let ports = signature.inputs.iter().chain(&signature.outputs);
@@ -118,7 +118,7 @@ impl<'a> Pair<'a> {
         Ok(Self {
             job,
             reference: reference.open(&lane)?,
-            engine: open_at(Placement::Host, &engine, &lane)?,
+            engine: open_at(Placement::Host, engine, &lane)?,
         })
     }
 
