@@ -3,6 +3,12 @@
 from pathlib import Path
 
 SPEECH_TOKENS = 125
+STAGE_GRAPHS = {
+    "prefill": ["llm"],
+    "decode step": ["llm"],
+    "flow": ["flow_encoder", "flow_estimator"],
+    "vocoder": ["hift_f0", "hift_decode"],
+}
 VOICE = "prompted"
 # Long enough that no stop is allowed before the limit, and each its own segment; the first one warms up.
 SENTENCES = [
@@ -34,3 +40,9 @@ def stage_times(spoken: dict) -> dict[str, float]:
         "flow": times["encode"]["wall_ms"] + times["flow"]["wall_ms"],
         "vocoder": times["pitch"]["wall_ms"] + times["source_ms"] + times["vocode"]["wall_ms"],
     }
+
+
+def stage_precisions(spoken: dict) -> dict[str, str]:
+    """In which precisions the graphs of each stage were served."""
+    served = {graph["graph"]: graph["precision"] for graph in spoken["served"]}
+    return {stage: "/".join(dict.fromkeys(served[graph] for graph in graphs)) for stage, graphs in STAGE_GRAPHS.items()}

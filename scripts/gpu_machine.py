@@ -74,7 +74,7 @@ class Machine:
             took = time.monotonic() - began
             status = Path(f"/proc/{server.pid}/status").read_text()
             host_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-            return {"ready_s": round(took, 2), "device_mib": device_mib() - before, "host_mib": host_kib // 1024}
+            return {"ready_s": round(took, 2), "device_mib": growth(before, device_mib()), "host_mib": host_kib // 1024}
         finally:
             server.send_signal(signal.SIGTERM)
             try:
@@ -122,10 +122,19 @@ def no_driver() -> str:
     return "" if seen else "the NVIDIA driver sees no GPU"
 
 
-def device_mib() -> int:
-    said = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
-                          stdout=subprocess.PIPE, text=True, check=True)
-    return int(said.stdout.split()[0])
+def device_mib() -> int | None:
+    """Memory in use on all GPUs together; `None` where it cannot be read, as on parts of a GPU."""
+    try:
+        said = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True, timeout=30)
+        lines = said.stdout.splitlines()
+        return sum(int(line) for line in lines) if lines else None
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def growth(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 def wait_until_ready(server: subprocess.Popen, port: int, deadline: float) -> None:

@@ -52,7 +52,7 @@ def goals(rows: dict[str, dict]) -> str:
     for row in rows.values():
         for stage, ms in row["figures"].get("stages", {}).items() if row["step"].startswith("stages ") else ():
             if stage not in best or ms < best[stage][0]:
-                best[stage] = (ms, row["figures"]["tier"])
+                best[stage] = (ms, f"{row['figures']['tier']}, served in {row['figures']['precisions'][stage]}")
     lines = []
     for stage, goal in STAGE_GOALS.items():
         ms, tier = best.get(stage, (None, ""))
@@ -83,7 +83,9 @@ def stages(rows: dict[str, dict]) -> str:
         own = row["figures"].get("stages") if row["step"].startswith("stages ") else None
         if own:
             names = names or list(own)
-            cells = [f"{own[name]:.3g} ms" + (f" ({torch[name] / own[name]:.1f} x)" if name in torch else "")
+            served = row["figures"]["precisions"]
+            cells = [f"{own[name]:.3g} ms in {served[name]}"
+                     + (f" ({torch[name] / own[name]:.1f} x)" if name in torch else "")
                      if name in own else "" for name in names]
             lines.append([row["figures"]["tier"], *cells])
     return table("Stages of 5 s of audio", ["tier", *names], lines) if lines else ""

@@ -13,11 +13,18 @@ fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn python_or_skip(test: &str) -> bool {
+    let python = Command::new("python3").arg("--version").output();
+    let there = python.is_ok_and(|python| python.status.success());
+    if !there {
+        skip(test, "no python3", "CVTRT_REQUIRE_PYTHON");
+    }
+    there
+}
+
 /// Runs a script; `None`, heard, where there is no Python.
 fn run(test: &str, program: &Path, arguments: &[&Path]) -> Option<Output> {
-    let python = Command::new("python3").arg("--version").output();
-    if !python.is_ok_and(|python| python.status.success()) {
-        skip(test, "no python3", "CVTRT_REQUIRE_PYTHON");
+    if !python_or_skip(test) {
         return None;
     }
     let output = Command::new(program)
@@ -56,7 +63,7 @@ fn without_a_gpu_every_step_says_why_it_could_not_run() {
     assert!(!out.exists(), "naming the steps writes nothing");
     let steps: Vec<String> = text(&listed.stdout).lines().map(str::to_owned).collect();
     for kind in [
-        "machine", "bundle", "torch", "build", "parity", "stages", "rebuild", "ready", "graphs",
+        "machine", "bundle", "torch", "build", "parity", "stages", "rebuild", "ready",
     ] {
         assert!(
             steps.iter().any(|step| step.starts_with(kind)),
@@ -94,32 +101,89 @@ fn without_a_gpu_every_step_says_why_it_could_not_run() {
 }
 
 #[test]
+fn what_no_step_comes_to_without_a_gpu_holds_on_its_own() {
+    if !python_or_skip("what_no_step_comes_to_without_a_gpu_holds_on_its_own") {
+        return;
+    }
+    let tested = Command::new("python3")
+        .args(["-m", "unittest", "test_gpu_check"])
+        .current_dir(script(""))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("python3 is there");
+    assert!(tested.status.success(), "{}", text(&tested.stderr));
+}
+
+/// Files of TensorRT 8.6 and of a late 10 by their names, `true` where they are carried; none is loaded.
+const LIBRARIES: [(&str, &[(&str, bool)]); 2] = [
+    (
+        "tensorrt-8",
+        &[
+            ("libnvinfer.so.8", true),
+            ("libnvinfer_builder_resource.so.8.6.0", true),
+            ("libnvonnxparser.so.8", true),
+            ("libnvinfer_plugin.so.8", false),
+        ],
+    ),
+    (
+        "tensorrt-10",
+        &[
+            ("libnvinfer.so.10", true),
+            ("libnvinfer_builder_resource_ptx.so.10.13.0", true),
+            ("libnvinfer_builder_resource_sm90.so.10.13.0", true),
+            ("libnvinfer_builder_resource_win.so.10.13.0", false),
+            ("libnvinfer_builder_resource_sm90.so.11.0.0", false),
+            ("libnvinfer_lean.so.10", false),
+            ("libnvonnxparser.so.10", true),
+        ],
+    ),
+];
+
+fn pack_of(test: &str, pack: &Path, runtimes: &[&Path]) -> Option<Output> {
+    let binary = script("gpu-check");
+    let mut arguments = vec![pack, Path::new("--cvtrt"), &binary];
+    for runtime in runtimes {
+        arguments.extend([Path::new("--runtime-dir"), runtime]);
+    }
+    arguments.extend(["--preset", "0", "--piece-mib", "1"].map(Path::new));
+    run(test, &script("gpu-pack"), &arguments)
+}
+
+#[test]
+fn a_library_that_could_build_nothing_over_there_is_not_packed() {
+    let test = "a_library_that_could_build_nothing_over_there_is_not_packed";
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for file in ["libnvinfer.so.10", "libnvonnxparser.so.10"] {
+        fs::write(folder.path().join(file), file).expect("a file");
+    }
+    let pack = folder.path().join("pack");
+    let Some(packed) = pack_of(test, &pack, &[folder.path()]) else {
+        return;
+    };
+    assert_eq!(packed.status.code(), Some(1));
+    let said = text(&packed.stderr);
+    assert!(said.starts_with("error: tensorrt-10 in "), "{said}");
+    assert!(
+        said.contains("libnvinfer_builder_resource*.so.10*"),
+        "{said}"
+    );
+    assert!(!pack.join("pack.json").exists());
+}
+
+#[test]
 fn what_is_packed_is_in_place_when_all_pieces_have_come() {
     let test = "what_is_packed_is_in_place_when_all_pieces_have_come";
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = |name: &str| folder.path().join(name);
-    // A TensorRT 8.6 by its names; neither is loaded.
-    for file in [
-        "libnvinfer.so.8",
-        "libnvonnxparser.so.8",
-        "libnvinfer_plugin.so.8",
-    ] {
-        fs::create_dir_all(path("libraries")).expect("a folder");
-        fs::write(path("libraries").join(file), file).expect("a file");
+    for (library, files) in LIBRARIES {
+        fs::create_dir_all(path(library)).expect("a folder");
+        for (file, _) in files {
+            fs::write(path(library).join(file), file).expect("a file");
+        }
     }
     let (pack, place) = (path("pack"), path("place"));
-    let arguments = [
-        pack.as_path(),
-        Path::new("--cvtrt"),
-        &script("gpu-check"),
-        Path::new("--runtime-dir"),
-        &path("libraries"),
-        Path::new("--preset"),
-        Path::new("0"),
-        Path::new("--piece-mib"),
-        Path::new("1"),
-    ];
-    let Some(packed) = run(test, &script("gpu-pack"), &arguments) else {
+    let runtimes = LIBRARIES.map(|(library, _)| path(library));
+    let Some(packed) = pack_of(test, &pack, &runtimes.each_ref().map(PathBuf::as_path)) else {
         return;
     };
     assert!(packed.status.success(), "{}", text(&packed.stderr));
@@ -153,15 +217,30 @@ fn what_is_packed_is_in_place_when_all_pieces_have_come() {
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second.stderr).contains("is not what was packed"));
     fs::copy(&broken, late).expect("same folder");
+    // What an interrupted copy left is not taken for a piece, nor is a piece that was cut short since.
+    let kept = place.join(".pieces");
+    let cut = pieces.iter().nth(1).expect("several");
+    let other = cut.file_name().expect("a file");
+    assert!(kept.join(other).is_file(), "{other:?} has come and waits");
+    fs::write(kept.join(other), b"cut").expect("writable");
+    fs::write(kept.join(format!("{name}.part")), b"cut").expect("writable");
+    fs::rename(cut, path("cut")).expect("same folder");
+    let without = unpack();
+    let still = format!("still to come: {}\n", other.display());
+    assert_eq!(text(&without.stderr), still);
+    fs::rename(path("cut"), cut).expect("same folder");
     let third = unpack();
     assert!(third.status.success(), "{}", text(&third.stderr));
+    let parts = fs::read_dir(&kept).expect("made");
+    let mut parts = parts.map(|entry| entry.expect("readable").path());
+    assert!(parts.all(|path| path.extension().is_some_and(|it| it == "done")));
 
-    let library = place.join("runtime/tensorrt-8");
-    assert!(library.join("libnvinfer.so.8").is_file());
-    assert!(
-        !library.join("libnvinfer_plugin.so.8").exists(),
-        "the stub does"
-    );
+    for (library, files) in LIBRARIES {
+        let library = place.join("runtime").join(library);
+        for (file, carried) in files {
+            assert_eq!(library.join(file).is_file(), *carried, "{file}");
+        }
+    }
     for file in [
         "scripts/gpu_check.py",
         "target/debug/cvtrt",

@@ -60,7 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "scheduler",
         &[
-            "backend", "bundle", "deploy", "frontend", "hint", "ids", "pipeline", "reading",
+            "backend", "bundle", "cuda", "deploy", "frontend", "hint", "ids", "pipeline", "reading",
         ],
     ),
     (

@@ -20,6 +20,9 @@ pub fn open_at(
     lane: &Lane,
 ) -> Result<Box<dyn Session>, LoadError> {
     let graph = Arc::clone(compiled);
+    if let Some(opened) = Arc::clone(&graph).open_links(placement, lane) {
+        return opened;
+    }
     match (placement, compiled.gpu()) {
         (Placement::Host, None) | (Placement::Device(_), Some(_)) => graph.open(lane),
         (Placement::Host, Some(gpu)) => {

@@ -6,13 +6,23 @@ use super::{
 };
 use crate::cuda::Gpu;
 use crate::ids::BackendId;
-use crate::tensor::Signature;
+use crate::tensor::{Dim, Placement, Shape, Signature};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What became of a graph's links while it served; clones are the same list, which all sessions share.
 #[derive(Debug, Clone, Default)]
-pub struct Falls(Arc<Mutex<Vec<Fall>>>);
+pub struct Falls(Arc<Mutex<FallLog>>);
+
+#[derive(Debug, Default)]
+struct FallLog {
+    links: Vec<BackendId>,
+    falls: Vec<Fall>,
+    /// On which rung each open session is.
+    standing: BTreeMap<u64, usize>,
+    opened: u64,
+}
 
 /// A link that failed at run time, and the one that took its work.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -23,7 +33,7 @@ pub struct Fall {
     pub to: BackendId,
     /// [`Recovery::Call`] where it took one call, [`Recovery::Link`] where it took a lane for good.
     pub recovery: Recovery,
-    /// Why, the last time.
+    /// Why, the last time; links between the two are named with their own reason.
     pub reason: String,
     /// How often.
     pub times: u64,
@@ -52,33 +62,59 @@ pub(super) type Load = dyn Fn() -> Result<Arc<dyn CompiledGraph>, LinkError> + S
 #[derive(Debug)]
 struct LadderSession {
     ladder: Arc<Ladder>,
+    /// Where the caller's tensors are.
+    placement: Placement,
     lane: Lane,
     at: usize,
     session: Box<dyn Session>,
     /// A lower rung that took single calls.
     detour: Option<(usize, Box<dyn Session>)>,
+    standing: Standing,
+}
+
+/// A session's entry in the log, for as long as it is open.
+#[derive(Debug)]
+struct Standing {
+    log: Arc<Mutex<FallLog>>,
+    session: u64,
+}
+
+/// A rung that opened, and why those passed on the way did not.
+struct Opened {
+    at: usize,
+    session: Box<dyn Session>,
+    skipped: Vec<String>,
 }
 
 impl Falls {
     /// Every kind of fall so far, in the order of their first times.
     pub fn list(&self) -> Vec<Fall> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.log().falls.clone()
     }
 
-    /// The backend that a lane which began with `first` is on now.
-    pub fn lands_on(&self, first: BackendId) -> BackendId {
-        let falls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let for_good = falls.iter().filter(|fall| fall.recovery == Recovery::Link);
-        for_good.fold(first, |at, fall| if fall.from == at { fall.to } else { at })
+    /// The backend that runs the graph now, for the open session that has fallen furthest; `None` without a chain.
+    pub fn now(&self) -> Option<BackendId> {
+        let log = self.log();
+        let lowest = log.standing.values().copied().max().unwrap_or(0);
+        log.links.get(lowest).copied()
+    }
+
+    fn stand(&self, at: usize) -> Standing {
+        let mut log = self.log();
+        log.opened += 1;
+        let session = log.opened;
+        log.standing.insert(session, at);
+        Standing {
+            log: Arc::clone(&self.0),
+            session,
+        }
     }
 
     fn record(&self, from: BackendId, to: BackendId, recovery: Recovery, reason: &str) {
         tracing::warn!(%from, %to, ?recovery, reason, "the next link takes over");
-        let mut falls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = falls
+        let mut log = self.log();
+        let known = log
+            .falls
             .iter_mut()
             .find(|fall| (fall.from, fall.to, fall.recovery) == (from, to, recovery));
         match known {
@@ -86,7 +122,7 @@ impl Falls {
                 fall.times += 1;
                 reason.clone_into(&mut fall.reason);
             }
-            None => falls.push(Fall {
+            None => log.falls.push(Fall {
                 from,
                 to,
                 recovery,
@@ -94,6 +130,24 @@ impl Falls {
                 times: 1,
             }),
         }
+    }
+
+    fn log(&self) -> MutexGuard<'_, FallLog> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Standing {
+    fn move_to(&self, at: usize) {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.standing.insert(self.session, at);
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.standing.remove(&self.session);
     }
 }
 
@@ -125,6 +179,7 @@ impl Ladder {
             Box::new(move || Ok(Arc::clone(&loaded))),
         )];
         rungs.extend(rest);
+        falls.log().links = rungs.iter().map(|rung| rung.backend).collect();
         Self {
             rungs,
             first,
@@ -132,30 +187,60 @@ impl Ladder {
         }
     }
 
-    /// The first rung from `from` on that opens for the lane; records the fall from the rung `fallen`.
-    fn open_from(
-        &self,
-        from: usize,
+    fn open_at(
+        self: Arc<Self>,
+        placement: Placement,
         lane: &Lane,
-        fallen: BackendId,
-        recovery: Recovery,
-        reason: &str,
-    ) -> Option<(usize, Box<dyn Session>)> {
+    ) -> Result<Box<dyn Session>, LoadError> {
+        let (at, session) = match open_at(placement, &self.first, lane) {
+            Ok(session) => (0, session),
+            Err(error) if error.is_lost_device() => return Err(error),
+            Err(error) => match self.open_from(1, placement, lane) {
+                Some(opened) => {
+                    self.record(0, &opened, Recovery::Link, &error.to_string());
+                    (opened.at, opened.session)
+                }
+                None => return Err(error),
+            },
+        };
+        Ok(Box::new(LadderSession {
+            standing: self.falls.stand(at),
+            placement,
+            ladder: self,
+            lane: lane.clone(),
+            at,
+            session,
+            detour: None,
+        }))
+    }
+
+    /// The first rung from `from` on that opens for the lane.
+    fn open_from(&self, from: usize, placement: Placement, lane: &Lane) -> Option<Opened> {
+        let mut skipped = Vec::new();
         for (at, rung) in self.rungs.iter().enumerate().skip(from) {
             let opened = rung.get(self.signature()).and_then(|graph| {
-                open_at(self.placement(), &graph, lane).map_err(|error| error.to_string())
+                open_at(placement, &graph, lane).map_err(|error| error.to_string())
             });
             match opened {
                 Ok(session) => {
-                    self.falls.record(fallen, rung.backend, recovery, reason);
-                    return Some((at, session));
+                    return Some(Opened {
+                        at,
+                        session,
+                        skipped,
+                    });
                 }
-                Err(reason) => {
-                    tracing::warn!(backend = %rung.backend, reason, "link passed over");
-                }
+                Err(reason) => skipped.push(format!("{}: {reason}", rung.backend)),
             }
         }
         None
+    }
+
+    /// The rung `from` gave its work, or its lane, to another one.
+    fn record(&self, from: usize, to: &Opened, recovery: Recovery, reason: &str) {
+        let mut reasons = vec![reason.to_owned()];
+        reasons.extend(to.skipped.iter().cloned());
+        let (from, to) = (self.rungs[from].backend, self.rungs[to.at].backend);
+        self.falls.record(from, to, recovery, &reasons.join("; "));
     }
 }
 
@@ -175,7 +260,7 @@ impl Rung {
         state
             .get_or_insert_with(|| {
                 let graph = (self.load)().map_err(|error| error.to_string())?;
-                if graph.signature() == signature {
+                if stands_in(graph.signature(), signature) {
                     Ok(graph)
                 } else {
                     Err("it takes and gives other tensors than the links before it".to_owned())
@@ -199,6 +284,10 @@ impl CompiledGraph for Ladder {
         self.first.gpu()
     }
 
+    fn takes(&self, inputs: &[Shape]) -> bool {
+        self.first.takes(inputs)
+    }
+
     /// Of every rung loaded so far.
     fn footprint(&self) -> Footprint {
         let below = self.rungs.iter().skip(1).filter_map(Rung::loaded);
@@ -217,71 +306,63 @@ impl CompiledGraph for Ladder {
     }
 
     fn open(self: Arc<Self>, lane: &Lane) -> Result<Box<dyn Session>, LoadError> {
-        let (at, session) = match Arc::clone(&self.first).open(lane) {
-            Ok(session) => (0, session),
-            Err(error) => {
-                let (from, reason) = (self.rungs[0].backend, error.to_string());
-                let below = self.open_from(1, lane, from, Recovery::Link, &reason);
-                below.ok_or(error)?
-            }
-        };
-        Ok(Box::new(LadderSession {
-            ladder: self,
-            lane: lane.clone(),
-            at,
-            session,
-            detour: None,
-        }))
+        let placement = self.placement();
+        self.open_at(placement, lane)
+    }
+
+    fn open_links(
+        self: Arc<Self>,
+        placement: Placement,
+        lane: &Lane,
+    ) -> Option<Result<Box<dyn Session>, LoadError>> {
+        Some(self.open_at(placement, lane))
     }
 }
 
 impl LadderSession {
+    /// The next rung that opens; one that took a call is open already.
+    fn next(&mut self, from: usize) -> Option<Opened> {
+        match self.detour.take() {
+            Some((at, session)) if at == from => Some(Opened {
+                at,
+                session,
+                skipped: Vec::new(),
+            }),
+            _ => self.ladder.open_from(from, self.placement, &self.lane),
+        }
+    }
+
     /// Gives the rung up for good; false where none below it opens.
     fn descend(&mut self, reason: &str) -> bool {
-        let from = self.ladder.rungs[self.at].backend;
-        let below = match self.detour.take() {
-            Some((at, session)) => {
-                let to = self.ladder.rungs[at].backend;
-                self.ladder.falls.record(from, to, Recovery::Link, reason);
-                Some((at, session))
-            }
-            None => self
-                .ladder
-                .open_from(self.at + 1, &self.lane, from, Recovery::Link, reason),
-        };
-        let Some((at, session)) = below else {
+        let Some(opened) = self.next(self.at + 1) else {
             return false;
         };
-        (self.at, self.session) = (at, session);
+        self.ladder.record(self.at, &opened, Recovery::Link, reason);
+        self.standing.move_to(opened.at);
+        (self.at, self.session) = (opened.at, opened.session);
         true
     }
 
     /// Has the rungs below run one call.
     fn run_below(&mut self, io: &mut Bindings<'_>, failed: RunError) -> Result<(), RunError> {
-        let (from, reason) = (self.ladder.rungs[self.at].backend, failed.to_string());
+        let mut reason = failed.to_string();
         let mut next = self.at + 1;
         loop {
-            let below = match self.detour.take() {
-                Some((at, session)) if at >= next => {
-                    let to = self.ladder.rungs[at].backend;
-                    self.ladder.falls.record(from, to, Recovery::Call, &reason);
-                    Some((at, session))
-                }
-                _ => self
-                    .ladder
-                    .open_from(next, &self.lane, from, Recovery::Call, &reason),
-            };
             // The first failure says what was asked for.
-            let Some((at, mut session)) = below else {
+            let Some(mut opened) = self.next(next) else {
                 return Err(failed);
             };
-            match session.run(io) {
+            match opened.session.run(io) {
                 Ok(()) => {
-                    self.detour = Some((at, session));
+                    self.ladder
+                        .record(self.at, &opened, Recovery::Call, &reason);
+                    self.detour = Some((opened.at, opened.session));
                     return Ok(());
                 }
                 Err(error) if matches!(error.recovery(), Recovery::Call | Recovery::Link) => {
-                    next = at + 1;
+                    let backend = self.ladder.rungs[opened.at].backend;
+                    reason = format!("{reason}; {backend}: {error}");
+                    next = opened.at + 1;
                 }
                 Err(error) => return Err(error),
             }
@@ -299,11 +380,18 @@ impl Session for LadderSession {
             let Err(error) = self.session.run(io) else {
                 return Ok(());
             };
+            // What cannot be recorded can still be run.
+            if self
+                .lane
+                .stream()
+                .is_some_and(|stream| stream.is_recording())
+            {
+                return Err(error);
+            }
             match error.recovery() {
-                Recovery::Caller | Recovery::Process => return Err(error),
                 Recovery::Call => return self.run_below(io, error),
                 Recovery::Link if self.descend(&error.to_string()) => {}
-                Recovery::Link => return Err(error),
+                Recovery::Link | Recovery::Caller | Recovery::Process => return Err(error),
             }
         }
     }
@@ -315,6 +403,25 @@ impl Session for LadderSession {
     fn give_up(&mut self, reason: &str) -> bool {
         self.descend(reason)
     }
+}
+
+/// Whether a graph takes and gives what another one does; one may fix a size that the other leaves open.
+fn stands_in(graph: &Signature, wanted: &Signature) -> bool {
+    let ports = |signature: &Signature| {
+        let ports = signature.inputs.iter().chain(&signature.outputs);
+        ports.cloned().collect::<Vec<_>>()
+    };
+    let (found, wanted) = (ports(graph), ports(wanted));
+    found.len() == wanted.len()
+        && found.iter().zip(&wanted).all(|(found, wanted)| {
+            let dims = found.dims.iter().zip(&wanted.dims);
+            (&found.name, found.dtype, found.dims.len())
+                == (&wanted.name, wanted.dtype, wanted.dims.len())
+                && dims.clone().all(|dims| match dims {
+                    (Dim::Fixed(found), Dim::Fixed(wanted)) => found == wanted,
+                    _ => true,
+                })
+        })
 }
 
 impl fmt::Debug for Rung {

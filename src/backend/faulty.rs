@@ -7,7 +7,7 @@ use super::{
 };
 use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};
-use crate::tensor::{BytesMut, DType, Signature, Tensor, TensorViewMut};
+use crate::tensor::{BytesMut, DType, Shape, Signature, Tensor, TensorViewMut};
 use half::{bf16, f16};
 use std::path::Path;
 use std::sync::Arc;
@@ -193,6 +193,10 @@ impl CompiledGraph for FaultyGraph {
         self.inner.gpu()
     }
 
+    fn takes(&self, inputs: &[Shape]) -> bool {
+        self.inner.takes(inputs)
+    }
+
     fn footprint(&self) -> Footprint {
         self.inner.footprint()
     }
@@ -278,7 +282,7 @@ fn poison_view(view: &mut TensorViewMut<'_>) {
 mod tests {
     use super::*;
     use crate::backend::{Fake, Recovery};
-    use crate::tensor::{Dim, Port, Shape};
+    use crate::tensor::{Dim, Port};
 
     fn session(fault: Fault, when: When) -> Box<dyn Session> {
         let signature = Signature {

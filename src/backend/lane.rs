@@ -5,7 +5,7 @@ use crate::cuda::{CudaError, Gpu, Stream};
 use crate::tensor::Placement;
 use crate::trt::Scratch;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One thread's worth of work: inside it, order is the stream's; nothing mutable crosses lanes.
 ///
@@ -17,7 +17,6 @@ pub struct Lane {
     /// What its contexts take turns with.
     scratch: Option<Arc<Scratch>>,
     copies: Arc<CopyCounter>,
-    warming: Arc<AtomicBool>,
 }
 
 /// Counts what crosses between host and device.
@@ -36,10 +35,6 @@ pub struct CopyCount {
     pub bytes: u64,
 }
 
-/// While it lives, stages on the lane keep what they run for replay.
-#[derive(Debug)]
-pub struct WarmingUp(Arc<AtomicBool>);
-
 impl Lane {
     /// A lane whose tensors are on the host.
     pub fn on_host(index: u16) -> Self {
@@ -48,7 +43,6 @@ impl Lane {
             stream: None,
             scratch: None,
             copies: Arc::default(),
-            warming: Arc::default(),
         }
     }
 
@@ -77,7 +71,6 @@ impl Lane {
             stream: Some(stream),
             scratch: None,
             copies: Arc::clone(&self.copies),
-            warming: Arc::clone(&self.warming),
         })
     }
 
@@ -132,26 +125,6 @@ impl Lane {
     /// The lane's counter; whoever copies between placements reports here.
     pub fn copies(&self) -> &Arc<CopyCounter> {
         &self.copies
-    }
-
-    /// Has stages on a device keep what they run for replay until the guard goes.
-    ///
-    /// Keeping costs time and memory, so it is for a warm-up and not for a request.
-    #[must_use]
-    pub fn warming_up(&self) -> WarmingUp {
-        self.warming.store(true, Ordering::Relaxed);
-        WarmingUp(Arc::clone(&self.warming))
-    }
-
-    /// Whether a warm-up is under way.
-    pub fn is_warming_up(&self) -> bool {
-        self.warming.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for WarmingUp {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
     }
 }
 

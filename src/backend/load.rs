@@ -203,6 +203,19 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Whether the device is gone, so that nothing else in this process can use it.
+    pub fn is_lost_device(&self) -> bool {
+        matches!(
+            self,
+            Self::Device(CudaError {
+                kind: CudaErrorKind::DeviceLost,
+                ..
+            })
+        )
+    }
+}
+
 impl Hint for LoadError {
     fn hint(&self) -> Option<Cow<'static, str>> {
         match self {

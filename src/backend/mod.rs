@@ -17,6 +17,8 @@ mod faulty;
 mod lane;
 mod load;
 mod memory;
+#[cfg(feature = "testkit")]
+mod on_host_gpu;
 mod once;
 mod ort;
 mod registry;
@@ -41,7 +43,9 @@ pub use load::{
     Artifact, Capabilities, EngineArtifact, Footprint, LoadError, LoadOptions, StoredArtifact,
     Unavailable,
 };
-pub use memory::{LaneMemory, LaneTensor, Place, Tokens};
+pub use memory::{AppendShape, BlockCopy, LaneMemory, LaneTensor, Place, Replay, Tokens};
+#[cfg(feature = "testkit")]
+pub use on_host_gpu::OnHostGpu;
 pub use once::run_once;
 pub use registry::{BackendSettings, Backends};
 pub use run::{Recovery, RunError};
@@ -51,7 +55,7 @@ pub use timings::Timings;
 
 use crate::cuda::Gpu;
 use crate::ids::{BackendId, Fingerprint};
-use crate::tensor::{Placement, Signature};
+use crate::tensor::{Placement, Shape, Signature};
 use std::fmt;
 use std::sync::Arc;
 
@@ -109,6 +113,13 @@ pub trait CompiledGraph: fmt::Debug + Send + Sync {
             .map_or(Placement::Host, |gpu| Placement::Device(gpu.ordinal()))
     }
 
+    /// Whether there is an engine for inputs of these shapes, in the signature's order; `true` where that is not known
+    /// beforehand.
+    fn takes(&self, inputs: &[Shape]) -> bool {
+        let _ = inputs;
+        true
+    }
+
     /// Memory the loaded graph holds.
     fn footprint(&self) -> Footprint;
 
@@ -116,6 +127,17 @@ pub trait CompiledGraph: fmt::Debug + Send + Sync {
     ///
     /// Most backends compile nothing then. What cannot be kept is only logged.
     fn keep_kernels(&self) {}
+
+    /// As [`Self::open`], for tensors at `placement`, where the graph is a chain of links: each of them copies for itself, so
+    /// that a failed copy, too, is for the next link. `None` for any other graph; [`open_at`] copies for those.
+    fn open_links(
+        self: Arc<Self>,
+        placement: Placement,
+        lane: &Lane,
+    ) -> Option<Result<Box<dyn Session>, LoadError>> {
+        let _ = (placement, lane);
+        None
+    }
 
     /// Opens a session for one lane.
     ///

@@ -36,6 +36,8 @@ pub(super) struct Wish<'a> {
     pub(super) unfit: Option<&'a str>,
     /// Links that were tried and failed.
     pub(super) failed: &'a [Tried],
+    /// Whether engines are to be loaded rather than built: a library that only runs them will do.
+    pub(super) to_serve: bool,
 }
 
 /// Who builds the graph.
@@ -100,7 +102,7 @@ impl<'a> Probes<'a> {
                 let unfit = wish.unfit.filter(|_| precision == wish.precision);
                 let refusal = unfit
                     .map(|reason| format!("{precision} was not qualified: {reason}"))
-                    .or_else(|| self.refusal(link, precision, wish.options));
+                    .or_else(|| self.refusal(link, precision, wish));
                 match refusal {
                     None => return Ok(self.choice(link, precision, wish, passed_over)),
                     Some(reason) if precision == wish.precision => passed_over.push(PassedOver {
@@ -183,15 +185,17 @@ impl<'a> Probes<'a> {
         &mut self,
         link: BackendId,
         precision: Precision,
-        options: &CompileOptions,
+        wish: &Wish<'_>,
     ) -> Option<String> {
         let (capabilities, _) = match self.of(link) {
             Ok(known) => known,
             Err(unavailable) => return Some(unavailable.reasons.join("; ")),
         };
-        if !capabilities.precisions.contains(&precision) {
+        let only_runs = wish.to_serve && capabilities.precisions.is_empty();
+        if !only_runs && !capabilities.precisions.contains(&precision) {
             return Some(format!("does not build {precision}"));
         }
+        let options = wish.options;
         match &capabilities.run {
             // Only this backend builds for a GPU that is not here, and only where it is named.
             Err(reason) if link == BackendId::TensorRtRtx && options.targets.is_empty() => Some(

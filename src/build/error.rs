@@ -57,6 +57,18 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The engine was built where it could not run, and the chain allows no other.
+    #[error(
+        "the {precision} engine of `{graph}` for {backend} was built elsewhere and never compared with the reference"
+    )]
+    NeverRan {
+        /// The graph.
+        graph: GraphId,
+        /// What it was built with.
+        backend: BackendId,
+        /// In which precision.
+        precision: Precision,
+    },
     /// A graph's files were replaced while it was built; the engine is of neither the old ones nor the new.
     #[error("the model of `{graph}` changed while it was built: {}", path.display())]
     ModelChanged {
@@ -103,6 +115,13 @@ impl Hint for BuildError {
                 )
                 .into(),
             ),
+            Self::NeverRan {
+                graph,
+                backend,
+                precision,
+            } => Some(
+                format!("cvtrt build --graphs {graph} --backend {backend} --{precision}").into(),
+            ),
             Self::ModelChanged { .. } => Some("run cvtrt build again".into()),
             Self::Worker { source, .. } => source.hint(),
             Self::Cache(error) => error.hint(),
@@ -115,7 +134,9 @@ impl Hint for BuildError {
             Self::Bundle(error) => error.class(),
             Self::NoShapes { .. } => Class::Input,
             Self::NothingBuilds { .. } => Class::Unavailable,
-            Self::Unqualified { .. } | Self::Quarantined { .. } => Class::Unverified,
+            Self::Unqualified { .. } | Self::Quarantined { .. } | Self::NeverRan { .. } => {
+                Class::Unverified
+            }
             Self::Worker { source, .. } => source.class(),
             Self::Cache(error) => error.class(),
             Self::ModelChanged { .. } | Self::Cancelled => Class::Failed,

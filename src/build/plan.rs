@@ -1,7 +1,7 @@
 //! What is to be built, and what the cache has of it already.
 
 use super::choose::{Choice, Probes, Tried, Wish};
-use super::serving::compiled_otherwise;
+use super::serving::newest_that_serves;
 use super::wanted::{axis_limits, chain_of, precision_of};
 use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
@@ -296,7 +296,7 @@ impl<'a> Planner<'a> {
                 (Err(BuildError::NothingBuilds { .. }), Some(unfit)) => return Err(unfit),
                 (Err(error), _) => return Err(error),
             };
-            let Some(reason) = self.rejection(&planned) else {
+            let Some(rejection) = self.rejection(&planned) else {
                 return Ok(planned);
             };
             let PlannedGraph {
@@ -304,7 +304,7 @@ impl<'a> Planner<'a> {
             } = planned;
             let link = PassedOver {
                 backend,
-                reason: format!("its {precision} engine is in quarantine: {reason}"),
+                reason: rejection.said(precision),
             };
             if self.to_serve && backend.runs_models() {
                 planned.passed_over.push(link);
@@ -314,21 +314,27 @@ impl<'a> Planner<'a> {
                 link,
                 precision: Some(precision),
             });
-            unfit = Some(BuildError::Quarantined {
-                graph,
-                backend,
-                precision,
-                reason,
-            });
+            unfit = Some(rejection.into_error(graph, backend, precision));
         }
     }
 
-    fn rejection(&self, planned: &PlannedGraph) -> Option<String> {
-        let is_new = matches!(planned.state, PlanState::Build { .. });
-        let store = self.request.store;
-        (is_new && !self.request.rebuild)
-            .then(|| store.rejection(&planned.inputs))
-            .flatten()
+    /// Why the engine that the cache has, or had, is not to be served.
+    fn rejection(&self, planned: &PlannedGraph) -> Option<Rejection> {
+        match planned.state.entry() {
+            Some(entry) => {
+                let never_ran = matches!(
+                    entry.manifest().verification,
+                    Verification::NotRunHere { .. }
+                );
+                let runs = planned.cannot_run.is_none() && !planned.backend.runs_models();
+                (self.to_serve && runs && never_ran).then_some(Rejection::NeverRan)
+            }
+            None if self.request.rebuild => None,
+            None => {
+                let reason = self.request.store.rejection(&planned.inputs)?;
+                Some(Rejection::Quarantined(reason))
+            }
+        }
     }
 
     fn plan_link(&mut self, graph: GraphId, failed: &[Tried]) -> Result<PlannedGraph, BuildError> {
@@ -347,6 +353,7 @@ impl<'a> Planner<'a> {
             options: &request.options,
             unfit,
             failed,
+            to_serve: self.to_serve,
         })?;
         let Choice {
             backend,
@@ -421,6 +428,12 @@ impl<'a> Planner<'a> {
                 reason: "a rebuild was asked for".to_owned(),
             });
         }
+        if self.to_serve
+            && let Some(found) = newest_that_serves(request.store, inputs)?
+        {
+            let entry = found.id().to_owned();
+            return Ok(PlanState::Cached { entry, found });
+        }
         Ok(match (self.find)(request.store, inputs) {
             Lookup::Found(found) => {
                 let entry = found.id().to_owned();
@@ -434,15 +447,6 @@ impl<'a> Planner<'a> {
                     PlanState::Cached { entry, found }
                 }
             }
-            Lookup::Missing if self.to_serve => match compiled_otherwise(request.store, inputs)? {
-                Some(found) => PlanState::Cached {
-                    entry: found.id().to_owned(),
-                    found,
-                },
-                None => PlanState::Build {
-                    reason: why_missing(request.store, inputs)?,
-                },
-            },
             Lookup::Missing => PlanState::Build {
                 reason: why_missing(request.store, inputs)?,
             },
@@ -468,6 +472,43 @@ impl<'a> Planner<'a> {
                 profile: profile.name.clone(),
                 graph,
             })
+    }
+}
+
+/// Why an engine is not to be served.
+enum Rejection {
+    /// It was found unfit.
+    Quarantined(String),
+    /// It was built where it could not run, and nothing has compared it with the reference since.
+    NeverRan,
+}
+
+impl Rejection {
+    fn said(&self, precision: Precision) -> String {
+        match self {
+            Self::Quarantined(reason) => {
+                format!("its {precision} engine is in quarantine: {reason}")
+            }
+            Self::NeverRan => format!(
+                "its {precision} engine was built elsewhere and never compared with the reference: cvtrt build does it"
+            ),
+        }
+    }
+
+    fn into_error(self, graph: GraphId, backend: BackendId, precision: Precision) -> BuildError {
+        match self {
+            Self::Quarantined(reason) => BuildError::Quarantined {
+                graph,
+                backend,
+                precision,
+                reason,
+            },
+            Self::NeverRan => BuildError::NeverRan {
+                graph,
+                backend,
+                precision,
+            },
+        }
     }
 }
 

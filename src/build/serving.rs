@@ -60,12 +60,13 @@ fn ends_the_chain(error: &BuildError) -> bool {
         BuildError::NothingBuilds { .. }
             | BuildError::Unqualified { .. }
             | BuildError::Quarantined { .. }
+            | BuildError::NeverRan { .. }
     )
 }
 
-/// The newest engine that differs from the one wanted in how it was compiled, and in nothing of what it computes or where
-/// it runs.
-pub(super) fn compiled_otherwise(
+/// The newest engine of those that differ from the one wanted in how they were compiled at most, and in nothing of what
+/// they compute or where they run.
+pub(super) fn newest_that_serves(
     store: &EngineStore,
     wanted: &KeyInputs,
 ) -> Result<Option<Box<Entry>>, BuildError> {
@@ -120,6 +121,11 @@ mod tests {
                 backend,
                 precision,
                 reason,
+            },
+            BuildError::NeverRan {
+                graph,
+                backend,
+                precision,
             },
         ];
         for error in ends {

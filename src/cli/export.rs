@@ -8,6 +8,7 @@ use super::failure::{Exit, Failure};
 use super::printer::{self, Printer};
 use crate::build::Cancel;
 use crate::bundle::{Bundle, StatCache, checkpoint_digest};
+use crate::ids::{GraphId, UnknownName};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -20,6 +21,9 @@ pub(super) struct Args {
     /// Folder to write the bundle to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Only these graphs; `hift` means both vocoder graphs
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = graphs_word)]
+    graphs: Vec<String>,
     /// Only check files, keys and shapes
     #[arg(long)]
     check_only: bool,
@@ -79,6 +83,7 @@ pub(super) fn export_to(
     let args = Args {
         model_dir: model_dir.to_owned(),
         out: out.to_owned(),
+        graphs: Vec::new(),
         check_only: false,
         no_calibrate: false,
         scripts_dir: None,
@@ -167,10 +172,19 @@ fn exporter(args: &Args, context: &Context) -> Result<Command, Failure> {
         .arg(&args.model_dir)
         .arg("--out")
         .arg(&args.out);
+    if !args.graphs.is_empty() {
+        command.arg("--graphs").arg(args.graphs.join(","));
+    }
     if args.check_only {
         command.arg("--check-only");
     }
     Ok(command)
+}
+
+/// A word that names graphs; which of them a checkpoint has, the exporter knows.
+fn graphs_word(word: &str) -> Result<String, UnknownName> {
+    let word = word.trim();
+    GraphId::expand(word).map(|_| word.to_owned())
 }
 
 fn exit_of(command: &mut Command) -> Result<Exit, Failure> {

@@ -110,6 +110,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether its work is being recorded ([`Self::capture`]).
+    pub fn is_recording(&self) -> bool {
+        self.recording().is_some()
+    }
+
     /// Counts one copy between host and device; the number it has.
     pub(super) fn count_host_copy(&self) -> u64 {
         self.enqueued.fetch_add(1, Ordering::AcqRel) + 1

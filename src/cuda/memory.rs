@@ -129,134 +129,7 @@ impl Stream {
         })
     }
 
-    /// Copies the first `len` bytes of `from` to `to`, in order. Returns before it is done.
-    ///
-    /// # Errors
-    /// [`CudaError`].
-    ///
-    /// # Panics
-    /// When a buffer is shorter, or belongs to another stream.
-    pub fn upload(
-        &self,
-        to: &mut DeviceBuffer,
-        from: &PinnedBuffer,
-        len: usize,
-    ) -> Result<(), CudaError> {
-        self.upload_at(to, from, &BlockCopy::whole(0, 0, len))
-    }
-
-    /// Copies blocks of `from` to blocks of `to`, in order. Returns before it is done.
-    ///
-    /// # Errors
-    /// [`CudaError`]; of kind [`CudaErrorKind::Capture`](super::CudaErrorKind::Capture) while work is recorded.
-    ///
-    /// # Panics
-    /// When a block is outside its buffer, or a buffer belongs to another stream.
-    pub fn upload_at(
-        &self,
-        to: &mut DeviceBuffer,
-        from: &PinnedBuffer,
-        copy: &BlockCopy,
-    ) -> Result<(), CudaError> {
-        self.check_not_recording("copying to the device")?;
-        self.check(&[&to.memory.stream, &from.memory.stream]);
-        check_blocks(copy.to, copy.to_pitch, copy, to.memory.len);
-        check_blocks(copy.from, copy.from_pitch, copy, from.memory.len);
-        for block in 0..copy.count {
-            let number = self.count_host_copy();
-            from.memory.used.store(number, Ordering::Release);
-            // SAFETY: the block lies inside the buffer.
-            let start = unsafe { from.memory.start.add(copy.from + block * copy.from_pitch) };
-            // SAFETY: both buffers are this stream's and wait for it before they go; the pinned one lends its bytes only
-            // after it has waited as well.
-            let bytes = unsafe { slice::from_raw_parts(start, copy.bytes) };
-            let address = to.memory.at(copy.to + block * copy.to_pitch);
-            // SAFETY: as above.
-            unsafe { self.gpu().driver().upload(self.raw(), address, bytes) }?;
-        }
-        Ok(())
-    }
-
-    /// Copies the first `len` bytes of `from` to `to`, in order. Returns before it is done; reading waits.
-    ///
-    /// # Errors
-    /// [`CudaError`].
-    ///
-    /// # Panics
-    /// When a buffer is shorter, or belongs to another stream.
-    pub fn download(
-        &self,
-        to: &mut PinnedBuffer,
-        from: &DeviceBuffer,
-        len: usize,
-    ) -> Result<(), CudaError> {
-        self.download_at(to, from, &BlockCopy::whole(0, 0, len))
-    }
-
-    /// Copies blocks of `from` to blocks of `to`, in order. Returns before it is done; reading waits.
-    ///
-    /// # Errors
-    /// [`CudaError`]; of kind [`CudaErrorKind::Capture`](super::CudaErrorKind::Capture) while work is recorded.
-    ///
-    /// # Panics
-    /// When a block is outside its buffer, or a buffer belongs to another stream.
-    pub fn download_at(
-        &self,
-        to: &mut PinnedBuffer,
-        from: &DeviceBuffer,
-        copy: &BlockCopy,
-    ) -> Result<(), CudaError> {
-        self.check_not_recording("copying from the device")?;
-        self.check(&[&to.memory.stream, &from.memory.stream]);
-        check_blocks(copy.to, copy.to_pitch, copy, to.memory.len);
-        check_blocks(copy.from, copy.from_pitch, copy, from.memory.len);
-        for block in 0..copy.count {
-            let number = self.count_host_copy();
-            to.memory.used.store(number, Ordering::Release);
-            // SAFETY: the block lies inside the buffer.
-            let start = unsafe { to.memory.start.add(copy.to + block * copy.to_pitch) };
-            // SAFETY: as in `upload_at`.
-            let bytes = unsafe { slice::from_raw_parts_mut(start, copy.bytes) };
-            let address = from.memory.at(copy.from + block * copy.from_pitch);
-            // SAFETY: as above.
-            unsafe { self.gpu().driver().download(self.raw(), bytes, address) }?;
-        }
-        Ok(())
-    }
-
-    /// Copies device memory to the host, behind the work enqueued so far, and waits for it.
-    ///
-    /// # Errors
-    /// [`CudaError`] of this or of earlier work.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn read(&self, from: DeviceBytes<'_>, to: &mut [u8]) -> Result<(), CudaError> {
-        assert_eq!(from.len(), to.len(), "a copy has one length");
-        self.check_not_recording("copying from the device")?;
-        let driver = self.gpu().driver();
-        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
-        unsafe { driver.download(self.raw(), to, from.address()) }?;
-        self.synchronize()
-    }
-
-    /// Copies host memory to the device, behind the work enqueued so far, and waits for it.
-    ///
-    /// # Errors
-    /// [`CudaError`] of this or of earlier work.
-    ///
-    /// # Panics
-    /// When the lengths differ.
-    pub fn write(&self, to: &mut DeviceBytesMut<'_>, from: &[u8]) -> Result<(), CudaError> {
-        assert_eq!(to.len(), from.len(), "a copy has one length");
-        self.check_not_recording("copying to the device")?;
-        let driver = self.gpu().driver();
-        // SAFETY: both spans are borrowed until the stream has come past the copy, below.
-        unsafe { driver.upload(self.raw(), to.address(), from) }?;
-        self.synchronize()
-    }
-
-    fn check(&self, streams: &[&Arc<Stream>]) {
+    pub(super) fn check(&self, streams: &[&Arc<Stream>]) {
         for stream in streams {
             assert!(
                 std::ptr::eq(self, Arc::as_ptr(stream)),
@@ -477,6 +350,22 @@ impl Drop for DeviceMemory {
 }
 
 impl PinnedBuffer {
+    /// The stream whose copies use it.
+    pub(super) fn stream(&self) -> &Arc<Stream> {
+        &self.memory.stream
+    }
+
+    /// The first `len` bytes for the copy of this number, which reading them then waits for.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub(super) fn lend(&self, len: usize, number: u64) -> *mut u8 {
+        let room = self.memory.len;
+        assert!(len <= room, "the buffer holds {room} bytes, not {len}");
+        self.memory.used.store(number, Ordering::Release);
+        self.memory.start
+    }
+
     /// Size in bytes.
     pub fn len(&self) -> usize {
         self.memory.len

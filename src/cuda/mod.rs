@@ -15,6 +15,7 @@ mod memory;
 mod nvidia;
 mod probe;
 mod replay;
+mod transfer;
 
 pub use driver::{CudaError, CudaErrorKind, Memory};
 pub use event::Event;

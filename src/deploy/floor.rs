@@ -1,7 +1,6 @@
 //! The least a model may be served at.
 
-use super::Served;
-use crate::backend::Fall;
+use super::{Fall, Served};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, Precision, Tier};
 use crate::profile::Profile;

@@ -8,13 +8,12 @@ mod floor;
 mod tests;
 mod warmup;
 
+pub use crate::backend::{Fall, Falls};
 pub use error::DeployError;
 pub use floor::{BelowFloor, Floor, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
-use crate::backend::{
-    Artifacts, Backends, Falls, Lane, LoadError, LoadOptions, StoredArtifact, select,
-};
+use crate::backend::{Artifacts, Backends, Lane, LoadError, LoadOptions, StoredArtifact, select};
 use crate::build::{self, BuildRequest, PlannedGraph, Scope, Servable, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{EngineStore, Entry, SignatureText};
@@ -101,7 +100,7 @@ impl Served {
 
     /// What runs it now, and in which precision.
     pub fn now(&self) -> Tier {
-        let backend = self.falls.lands_on(self.backend);
+        let backend = self.falls.now().unwrap_or(self.backend);
         let precision = self.at_hand.get(&backend).copied();
         Tier {
             backend,

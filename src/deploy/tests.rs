@@ -133,19 +133,72 @@ fn an_engine_compiled_with_other_options_serves_as_well() {
 }
 
 #[test]
-fn every_link_has_its_engine_at_hand() {
-    let mut bench = Bench::new();
-    let own = bench.profile.graphs.get_mut(&GRAPH).expect("every graph");
-    own.chain
-        .as_mut()
-        .expect("set")
-        .links
-        .insert(0, BackendId::OrtCuda);
+fn the_newest_engine_serves_whatever_its_options() {
+    let bench = Bench::new();
     bench.keep(RTX, CompileOptions::default());
-    let served = bench.deploy(None).expect("an engine");
-    // No adapter for the first link; the engine of the second one is found all the same.
+    let plain = bench.deploy(None).expect("there is an engine").file;
+    // The store tells times in seconds, and both were built in this one.
+    let manifest = plain.with_file_name("manifest.json");
+    let mut aged: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&manifest).expect("written")).expect("JSON");
+    aged["built_at_unix"] = 1.into();
+    std::fs::write(&manifest, aged.to_string()).expect("writable");
+    bench.keep(
+        RTX,
+        CompileOptions {
+            optimization_level: Some(5),
+            ..CompileOptions::default()
+        },
+    );
+    let served = bench.deploy(None).expect("there are two");
+    assert!(served.from_cache);
+    assert_ne!(served.file, plain);
+}
+
+#[test]
+fn every_link_has_its_engine_at_hand() {
+    let bench = Bench::new();
+    bench.keep(RTX, CompileOptions::default());
+    bench.keep(BackendId::OrtCpu, CompileOptions::default());
+    let served = bench.deploy(None).expect("the first link's engine");
     assert_eq!((served.backend, served.from_cache), (RTX, true));
-    assert!(served.is_fallback());
+    let at_hand = [RTX, BackendId::OrtCpu].map(|link| (link, Precision::Fp32));
+    assert_eq!(served.at_hand, at_hand.into());
+    // The second link's engine, not its model, is what takes over.
+    let lone = bench.deploy(Some(Tier {
+        backend: BackendId::OrtCpu,
+        precision: Precision::Fp32,
+    }));
+    assert!(lone.expect("its engine").from_cache);
+}
+
+#[test]
+fn an_engine_that_never_ran_waits_for_its_verification() {
+    let bench = Bench::new();
+    let elsewhere = Verification::NotRunHere {
+        reason: "no GPU".to_owned(),
+    };
+    let (pending, record) = bench.built(RTX, CompileOptions::default(), elsewhere);
+    pending.commit(record).expect("writable");
+    let served = bench.deploy(None).expect("the processor is left");
+    assert_eq!(served.backend, BackendId::OrtCpu);
+    assert!(
+        served.passed_over[0].contains("never compared"),
+        "{served:?}"
+    );
+    let tier = Tier {
+        backend: RTX,
+        precision: Precision::Fp32,
+    };
+    let error = bench
+        .deploy(Some(tier))
+        .expect_err("nothing else is allowed");
+    assert_eq!(error.class(), Class::Unverified);
+    let hint = error.hint().expect("a way out");
+    assert_eq!(
+        hint,
+        "cvtrt build --graphs hift_f0 --backend tensorrt-rtx --fp32"
+    );
 }
 
 #[test]

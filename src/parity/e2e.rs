@@ -9,7 +9,7 @@ use super::{Subject, flow, opened};
 use crate::bundle::Voice;
 use crate::frontend::audio::{PromptMelSpec, prompt_mel};
 use crate::ids::GraphId;
-use crate::pipeline::{FlowCall, FlowSolve, FlowStage, OpenError, Synthesizer};
+use crate::pipeline::{FlowCall, FlowStage, OpenError, SpeechError, Synthesizer};
 use crate::tensor::{DType, Shape, Tensor};
 
 pub(super) const GRAPHS: &[GraphId] = &[
@@ -100,13 +100,14 @@ fn mel(
         tokens: golden.elements("token")?,
         ..flow::call(golden, manifest)?
     };
-    let mut solve = FlowSolve::new(manifest.mel_bins);
+    let mut solve = flow.new_solve().map_err(SpeechError::from)?;
     flow.encode(&call, &mut solve)?;
     for step in 0..flow.steps() {
         flow.step(&mut solve, step)?;
     }
+    solve.check()?;
     let mut mel = Tensor::zeros(DType::F32, Shape::new(&[1, manifest.mel_bins, 0]));
-    solve.copy_mel(0, &mut mel);
+    solve.read_mel(0, &mut mel)?;
     let gate = Quantity::Mel.gate(subject.arithmetic(flow::GRAPHS));
     rows.compare(
         golden,

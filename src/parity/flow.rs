@@ -8,7 +8,7 @@ use super::{Subject, opened};
 use crate::bundle::{EMBEDDING_WIDTH, Manifest};
 use crate::ids::GraphId;
 use crate::pipeline::{
-    Attention, FixedNoise, FlowCall, FlowSolve, FlowStage, OpenError, check_family, check_speed,
+    Attention, FixedNoise, FlowCall, FlowStage, OpenError, SpeechError, check_family, check_speed,
     stretch,
 };
 use crate::tensor::{DType, Shape, Tensor};
@@ -111,17 +111,22 @@ impl Replay<'_, '_> {
             attention,
             ..call(self.golden, self.manifest)?
         };
-        let mut solve = FlowSolve::new(self.manifest.mel_bins);
+        let mut solve = flow.new_solve().map_err(SpeechError::from)?;
         flow.encode(&call, &mut solve)?;
         let times = flow.times();
-        self.near(run, "mu", Quantity::Velocity, solve.mu());
-        self.near(run, "spks", Quantity::Velocity, solve.spks());
-        self.near(run, "z", Quantity::SolverInput, solve.sample());
-        self.near(run, "cond", Quantity::SolverInput, solve.cond());
+        self.near(run, "mu", Quantity::Velocity, &solve.mu()?);
+        self.near(run, "spks", Quantity::Velocity, &solve.spks()?);
+        self.near(run, "z", Quantity::SolverInput, &solve.sample()?);
+        self.near(run, "cond", Quantity::SolverInput, &solve.cond()?);
         self.near(run, "t_span", Quantity::SolverInput, times);
         self.near(run, "step_t", Quantity::SolverInput, &times[..flow.steps()]);
         for step in 0..flow.steps() {
-            self.near(run, &format!("est{step}.x"), Quantity::Mel, solve.samples());
+            self.near(
+                run,
+                &format!("est{step}.x"),
+                Quantity::Mel,
+                &solve.samples()?,
+            );
             self.near(
                 run,
                 &format!("est{step}.t"),
@@ -133,11 +138,12 @@ impl Replay<'_, '_> {
                 run,
                 &format!("est{step}.out"),
                 Quantity::Velocity,
-                solve.velocity(),
+                &solve.velocity()?,
             );
         }
+        solve.check()?;
         let mut mel = Tensor::zeros(DType::F32, Shape::new(&[1, self.manifest.mel_bins, 0]));
-        solve.copy_mel(0, &mut mel);
+        solve.read_mel(0, &mut mel)?;
         self.near(
             run,
             "mel",

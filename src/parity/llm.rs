@@ -179,7 +179,7 @@ fn greedy(
     let run = LlmRun::read(golden, manifest, mode)?;
     let slot = llm.prefill(&run.prompt)?;
     let walked = walk(llm, slot, &run);
-    llm.release(slot);
+    llm.release(slot)?;
     let got = walked?;
     let want = Tensor::from_elements(
         Shape::new(&[run.tokens.len() + 1, run.head_rows]),
@@ -257,10 +257,9 @@ fn sampled(
     );
     let mut slot = None;
     let driven = drive(llm, &mut utterance, &mut slot);
-    if let Some(slot) = slot {
-        llm.release(slot);
-    }
+    let released = slot.map_or(Ok(()), |slot| llm.release(slot));
     driven?;
+    released?;
     rows.equal("ras.tokens", utterance.tokens(), wanted);
     let used = i32::try_from(used.load(Ordering::Relaxed)).unwrap_or(i32::MAX);
     let wanted = golden.counted::<i32>("ras.uniforms_used", 1)?;

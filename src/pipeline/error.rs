@@ -37,6 +37,9 @@ pub enum OpenError {
         #[source]
         source: LoadError,
     },
+    /// There is no memory for a stage's tensors.
+    #[error("cannot make room for a stage's tensors")]
+    Memory(#[from] RunError),
     /// A part of the bundle cannot be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -161,6 +164,9 @@ pub enum SpeechError {
         #[source]
         source: RunError,
     },
+    /// A stage's tensors could not be made, or moved.
+    #[error("cannot move a stage's tensors")]
+    Memory(#[from] RunError),
     /// Every row of the decode batch is taken.
     #[error("all {0} decode rows are taken")]
     NoFreeRow(usize),
@@ -179,7 +185,7 @@ impl SpeechError {
     /// Who must act, where a graph failed to run.
     pub fn recovery(&self) -> Option<Recovery> {
         match self {
-            Self::Run { source, .. } => Some(source.recovery()),
+            Self::Run { source, .. } | Self::Memory(source) => Some(source.recovery()),
             _ => None,
         }
     }
@@ -202,6 +208,7 @@ impl Hint for OpenError {
             | Self::MissingTable(_)
             | Self::FramesPerToken(_) => Some("export the model again with `cvtrt export`".into()),
             Self::Load { source, .. } => source.hint(),
+            Self::Memory(source) => source.hint(),
             Self::Bundle(source) => source.hint(),
             Self::Family(_) => None,
         }
@@ -210,6 +217,7 @@ impl Hint for OpenError {
     fn class(&self) -> Class {
         match self {
             Self::Load { source, .. } => source.class(),
+            Self::Memory(source) => source.class(),
             Self::MissingGraph(_) => Class::Failed,
             _ => Class::Input,
         }

@@ -1,7 +1,9 @@
 //! One graph as a stage drives it: tensors in the stage's own order, time counted.
 
 use super::error::{OpenError, SpeechError};
-use crate::backend::{Bindings, CompiledGraph, Lane, OutputSlot, Recycled, Session, open_at};
+use crate::backend::{
+    Bindings, CompiledGraph, Lane, OutputSlot, Place, Recycled, Session, open_at,
+};
 use crate::ids::{BackendId, GraphId};
 use crate::tensor::{DType, Dim, Placement, Port, Signature, TensorView, TensorViewMut};
 use std::sync::Arc;
@@ -63,14 +65,15 @@ pub enum ContractError {
 }
 
 impl StageGraph {
-    /// Opens a session and checks it against what the stage passes.
+    /// Opens a session for tensors at `place` and checks it against what the stage passes.
     ///
     /// # Errors
-    /// [`OpenError`] when the graph lives elsewhere, does not fit, or opens no session.
+    /// [`OpenError`] when the graph does not fit, or opens no session.
     pub(crate) fn open(
         graph: GraphId,
         compiled: &Arc<dyn CompiledGraph>,
         lane: &Lane,
+        place: &Place,
         contract: &Signature,
     ) -> Result<Self, OpenError> {
         let signature = compiled.signature();
@@ -80,7 +83,8 @@ impl StageGraph {
             arrange("output", &contract.outputs, &signature.outputs).map_err(misfit)?;
         Ok(Self {
             graph,
-            session: open_session(graph, compiled, lane)?,
+            session: open_at(place.placement(), compiled, lane)
+                .map_err(|source| OpenError::Load { graph, source })?,
             input_swaps,
             output_swaps,
             recycled: Recycled::default(),
@@ -118,6 +122,12 @@ impl StageGraph {
         self.time.runs += 1;
         io.recycle(&mut self.recycled);
         outcome.map_err(|source| SpeechError::Run { graph, source })
+    }
+
+    /// Counts a run that was launched as part of recorded work.
+    pub(crate) fn count_launch(&mut self, start: Instant) {
+        self.time.inside += start.elapsed();
+        self.time.runs += 1;
     }
 
     /// The backend that runs the graph, where it is no longer the one that was loaded.

@@ -15,6 +15,7 @@ mod loops;
 mod mel;
 mod prompt;
 mod random;
+mod recordings;
 mod request;
 mod sampling;
 mod schedule;

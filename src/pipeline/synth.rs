@@ -103,16 +103,27 @@ impl Synthesizer {
             <[_; 5]>::try_from(loaded).expect("one each")
         };
         let mel = Tensor::zeros(DType::F32, Shape::new(&[1, manifest.mel_bins, 0]));
+        let flow = FlowStage::open(encoder, estimator, lane, &manifest, EMBEDDING_WIDTH)?;
         Ok(Self {
             backends: NEEDED.map(|graph| (graph, graphs[&graph].backend)).into(),
             llm: LlmStage::open(llm, lane, &manifest.llm, Arc::clone(&tables), 1)?,
-            flow: FlowStage::open(encoder, estimator, lane, &manifest, EMBEDDING_WIDTH)?,
             hift: HiftStage::open(pitch, decode, lane, &manifest, &tables)?,
-            solve: FlowSolve::new(manifest.mel_bins),
+            solve: flow.new_solve()?,
+            flow,
             stretched: mel.clone(),
             mel,
             manifest,
         })
+    }
+
+    /// Takes the steps of every size that requests are likely to ask for and, on a device, records them: later ones are
+    /// launched as one.
+    ///
+    /// # Errors
+    /// [`SpeechError`] of the first step that fails; the synthesiser can go on.
+    pub fn warm_up(&mut self) -> Result<(), SpeechError> {
+        self.llm.warm_up()?;
+        self.flow.warm_up(&mut self.solve)
     }
 
     /// Speaks a text.
@@ -203,9 +214,8 @@ impl Synthesizer {
         let Self {
             llm, flow, hift, ..
         } = self;
-        let [a] = llm.graphs();
-        let ([b, c], [d, e]) = (flow.graphs(), hift.graphs());
-        vec![a, b, c, d, e]
+        let speaking = llm.graphs().into_iter();
+        speaking.chain(flow.graphs()).chain(hift.graphs()).collect()
     }
 
     /// What runs each graph now.
@@ -266,10 +276,8 @@ impl Synthesizer {
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Speech, SpeechError> {
         let outcome = self.satisfy(&mut utterance, &mut sound, cancelled);
-        if let Some(slot) = sound.slot {
-            self.llm.release(slot);
-        }
-        outcome?;
+        let released = sound.slot.map_or(Ok(()), |slot| self.llm.release(slot));
+        outcome.and(released)?;
         if sound.pcm.is_empty() {
             return Err(SpeechError::NoSpeech);
         }
@@ -346,21 +354,26 @@ impl Synthesizer {
     fn vocode(&mut self, piece: Piece, sound: &mut Sound<'_>) -> Result<(), SpeechError> {
         let start = Instant::now();
         let first = self.manifest.frames_of_tokens(piece.offset);
-        self.solve.copy_mel(first, &mut self.mel);
         if (sound.speed - 1.0).abs() > f64::EPSILON {
+            self.solve.read_mel(first, &mut self.mel)?;
             stretch(&self.mel, sound.speed, &mut self.stretched);
-            std::mem::swap(&mut self.mel, &mut self.stretched);
+            self.hift.set_mel(&self.stretched)?;
+        } else {
+            self.solve.copy_mel(first, self.hift.mel_mut())?;
         }
-        self.hift.pitch(&self.mel)?;
+        let pitched = self.hift.pitch().map(drop);
+        // Reading F0 has waited for the flow as well; where that gave no numbers, F0 is none either.
+        self.solve.check()?;
+        pitched?;
         let [pitch, _] = self.hift.take_times();
         sound.times.pitch.add(start.elapsed(), pitch);
 
         let start = Instant::now();
-        self.hift.excite(sound.noise, &[]);
+        self.hift.excite(sound.noise, &[])?;
         sound.times.source += start.elapsed();
 
         let start = Instant::now();
-        let audio = self.hift.decode(&self.mel)?;
+        let audio = self.hift.decode()?;
         sound.pcm.extend_from_slice(audio);
         let [_, decode] = self.hift.take_times();
         sound.times.vocode.add(start.elapsed(), decode);

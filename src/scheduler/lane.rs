@@ -5,8 +5,9 @@ use super::error::JobError;
 use super::queue::{Queue, Readiness, Work};
 use super::speaker::{Recording, Speaker, SpeakerError};
 use super::stream::{Chunk, Job};
-use crate::backend::Recovery;
+use crate::backend::{Recovery, RunError};
 use crate::bundle::Voice;
+use crate::cuda::{CudaError, CudaErrorKind};
 use crate::deploy::WarmRun;
 use crate::pipeline::SpeechError;
 use std::any::Any;
@@ -21,6 +22,8 @@ pub(super) struct Lane {
     open: OpenSpeaker,
     speaker: Option<Box<dyn Speaker>>,
     lost: Option<Arc<SpeakerError>>,
+    /// Whether there ever was a speaker.
+    has_spoken: bool,
 }
 
 impl Lane {
@@ -30,6 +33,7 @@ impl Lane {
             open,
             speaker: None,
             lost: None,
+            has_spoken: false,
         }
     }
 
@@ -103,16 +107,21 @@ impl Lane {
             }
             Err(JobError::Panicked { message })
         });
-        if let Err(JobError::Speech(error)) = &outcome
-            && error.recovery() == Some(Recovery::Process)
-        {
-            self.lose(error);
+        if let Err(error) = &outcome {
+            self.check_device(error);
         }
         outcome
     }
 
+    /// Gives up for good where an error tells that the device is lost.
+    fn check_device(&mut self, error: &(dyn Error + 'static)) {
+        if tells_lost_device(error) {
+            self.lose(error);
+        }
+    }
+
     /// Whatever the process has on the device is gone; asking for any of it only fails again.
-    fn lose(&mut self, error: &SpeechError) {
+    fn lose(&mut self, error: &(dyn Error + 'static)) {
         let mut reason = error.to_string();
         let mut source = error.source();
         while let Some(deeper) = source {
@@ -142,9 +151,22 @@ impl Lane {
                 Err(SpeakerError::Panicked { message })
             });
             match opened {
-                Ok(speaker) => self.speaker = Some(speaker),
+                Ok(speaker) => {
+                    self.speaker = Some(speaker);
+                    self.has_spoken = true;
+                }
                 Err(error) => {
+                    self.check_device(&error);
+                    if let Some(lost) = &self.lost {
+                        return Err(JobError::Lane(Arc::clone(lost)));
+                    }
                     let reason = Arc::new(error);
+                    if self.has_spoken {
+                        // Nothing would try again: a server that is started anew does.
+                        self.lost = Some(Arc::clone(&reason));
+                        self.queue.lose(Arc::clone(&reason));
+                        return Err(JobError::Lane(reason));
+                    }
                     self.queue
                         .set_readiness(Readiness::Down(Arc::clone(&reason)));
                     return Err(JobError::Lane(reason));
@@ -154,6 +176,18 @@ impl Lane {
         }
         Ok(self.speaker.as_deref_mut().expect("opened above"))
     }
+}
+
+/// Whether the driver said so, however deep below the error.
+fn tells_lost_device(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(|error| {
+        let run = error
+            .downcast_ref::<RunError>()
+            .or_else(|| error.downcast_ref::<Box<RunError>>().map(AsRef::as_ref));
+        let cuda = error.downcast_ref::<CudaError>();
+        run.is_some_and(|run| run.recovery() == Recovery::Process)
+            || cuda.is_some_and(|cuda| cuda.kind == CudaErrorKind::DeviceLost)
+    })
 }
 
 fn lane_error(error: SpeakerError) -> JobError {

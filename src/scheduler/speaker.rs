@@ -71,6 +71,9 @@ pub enum SpeakerError {
     /// A graph does not run.
     #[error(transparent)]
     Warmup(#[from] WarmupError),
+    /// A step of a stage does not run.
+    #[error("a step of the pipeline does not run")]
+    Step(#[from] SpeechError),
     /// The device is gone, and with it everything that this process had there.
     #[error("the device was lost, and this process can do nothing more on it: {reason}")]
     Lost {
@@ -122,6 +125,7 @@ impl Speaker for LaneSpeaker {
         for warmup in &self.warmups {
             runs.extend(warmup.run(&self.lane, log)?);
         }
+        self.synthesizer.warm_up()?;
         Ok(runs)
     }
 
@@ -161,6 +165,7 @@ impl Hint for SpeakerError {
             Self::Lane(error) => error.hint(),
             Self::Open(error) => error.hint(),
             Self::Warmup(error) => error.hint(),
+            Self::Step(error) => error.hint(),
             Self::Lost { .. } => Some("start the server again".into()),
             Self::Panicked { .. } => None,
         }

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Every metric of the server.
@@ -33,6 +34,7 @@ pub(super) struct Metrics {
     ready: Family<OfModel, Gauge>,
     graphs: Family<OfGraph, Gauge>,
     falls: Family<OfFall, Counter>,
+    looking: Mutex<()>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,6 +126,7 @@ impl Metrics {
                 "graph_falls",
                 "Calls and lanes that the next link of a chain took over",
             ),
+            looking: Mutex::default(),
             registry,
         }
     }
@@ -171,6 +174,8 @@ impl Metrics {
 
     /// Everything, in the `OpenMetrics` text format.
     pub(super) fn render(&self, models: &[Model]) -> String {
+        // Two readers at once would find the family half filled.
+        let _alone = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         // What served a graph before it fell no longer does.
         self.graphs.clear();
         for model in models {

@@ -167,10 +167,10 @@ impl Server {
     fn losses(&self) -> mpsc::Receiver<Arc<SpeakerError>> {
         let (tell, lost) = mpsc::channel(1);
         for model in &self.state.models {
-            let (loss, tell) = (model.scheduler.lost(), tell.clone());
+            let (reason, tell) = (model.scheduler.lost(), tell.clone());
             tokio::spawn(async move {
                 // Only the first one is waited for.
-                let _ = tell.send(loss.await).await;
+                let _ = tell.send(reason.await).await;
             });
         }
         lost

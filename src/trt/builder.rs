@@ -187,7 +187,11 @@ impl TrtLibrary {
         }
         let network = builder.network()?;
         if !self.version().types_bind_the_builder() && !request.fp32_nodes.is_empty() {
-            builder.keep_fp32(&c_strings(request.fp32_nodes)?)?;
+            let wanted = request.fp32_nodes.len();
+            let kept = builder.keep_fp32(&c_strings(request.fp32_nodes)?)?;
+            if kept < wanted {
+                tracing::warn!(kept, wanted, "fewer nodes stay in fp32 than the plan says");
+            }
         }
         for profile in request.profiles {
             builder.add_profile(&checked_ranges(profile, &network.inputs)?)?;

@@ -129,6 +129,7 @@ impl TrtContext {
             });
         }
         self.profile = None;
+        self.engine.gpu().make_current()?;
         let stream = self.idle.0.raw();
         // SAFETY: the stream is live as long as `self`.
         unsafe { self.handle.set_profile(profile, stream) }

@@ -93,6 +93,19 @@ pub enum EngineError {
     },
 }
 
+impl EngineRange {
+    /// Whether a shape is within it.
+    pub fn contains(&self, shape: Shape) -> bool {
+        let Self { min, opt: _, max } = self;
+        shape.rank() == min.rank()
+            && shape
+                .dims()
+                .iter()
+                .zip(min.dims().iter().zip(max.dims()))
+                .all(|(size, (min, max))| (min..=max).contains(&size))
+    }
+}
+
 impl TrtLibrary {
     /// Deserialises a plan onto a device.
     ///

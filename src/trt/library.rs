@@ -331,6 +331,25 @@ fn listed(candidates: &[Candidate]) -> String {
     if candidates.is_empty() {
         return ": no folder to look in was given".to_owned();
     }
-    let places: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    let is_absent = |candidate: &&Candidate| candidate.refusal == Refusal::Absent;
+    let (absent, present): (Vec<_>, Vec<_>) = candidates.iter().partition(is_absent);
+    let mut places: Vec<String> = present.iter().map(ToString::to_string).collect();
+    let mut folders = Vec::new();
+    for folder in absent.iter().filter_map(|one| one.path.parent()) {
+        // Most of the folders that are looked for are not there themselves.
+        if folder.is_dir() && !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    if !folders.is_empty() {
+        let folders: Vec<String> = folders
+            .iter()
+            .map(|one| one.display().to_string())
+            .collect();
+        places.push(format!("none in {}", folders.join(", ")));
+    }
+    if places.is_empty() {
+        places.push("no folder looked in is there".to_owned());
+    }
     format!(": {}", places.join("; "))
 }

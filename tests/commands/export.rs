@@ -104,6 +104,28 @@ fn ranges_are_left_out_where_that_is_asked_for() {
 }
 
 #[test]
+fn only_the_graphs_named_are_asked_of_the_exporter() {
+    let place = Place::new();
+    let mut line = copying(&place, "printf '%s ' \"$@\" >../words");
+    line.extend(args!["--graphs", "flow_estimator, hift", "--check-only"]);
+    place.cvtrt(&line).exits(0);
+    let words = fs::read_to_string(place.path("words")).expect("its command line");
+    let (_, after) = words.split_once("--out bundle ").expect(&words);
+    assert_eq!(after, "--graphs flow_estimator,hift --check-only ");
+}
+
+#[test]
+fn a_graph_that_is_none_is_named_before_the_exporter_is_sought() {
+    let place = Place::new();
+    place.write("weights/llm.pt", "");
+    let words = ["export", "--model-dir", "weights", "--out", "bundle"];
+    place
+        .cvtrt(&[&words[..], &["--graphs", "llm,flow_estimater"]].concat())
+        .exits(2)
+        .complains(&["--graphs", "flow_estimater", "flow_estimator"]);
+}
+
+#[test]
 fn a_bundle_that_cannot_speak_is_exported_and_says_why_it_has_no_ranges() {
     let place = Place::new();
     let family =

@@ -1,14 +1,15 @@
 //! A bundle's graphs on ONNX Runtime.
 
 use cvtrt::backend::{
-    Artifact, Backend, Backends, Falls, Fault, Faulty, Lane, LoadOptions, Selected, StoredArtifact,
-    When, select,
+    Artifact, Backend, Backends, Falls, Fault, Faulty, Lane, LoadOptions, OnHostGpu, Selected,
+    StoredArtifact, When, select,
 };
-use cvtrt::bundle::{Bundle, Tables};
+use cvtrt::bundle::{Bundle, EMBEDDING_WIDTH, Tables};
 use cvtrt::compare::compare;
+use cvtrt::cuda::HostGpu;
 use cvtrt::ids::{BackendId, GraphId, Precision};
 use cvtrt::parity::{Arithmetic, Quantity, Subject};
-use cvtrt::pipeline::{Graphs, LlmStage, LoadedGraph, OpenError, Synthesizer};
+use cvtrt::pipeline::{FlowStage, Graphs, LlmStage, LoadedGraph, OpenError, Synthesizer};
 use cvtrt::profile::{Chain, Fallback};
 use cvtrt::reading::Listener;
 use cvtrt::tensor::{Shape, TensorView};
@@ -38,27 +39,59 @@ pub(crate) fn tiny_bundle() -> Bundle {
     Bundle::open(&folder).expect("the bundle in the tree is sound")
 }
 
+fn load(bundle: &Bundle, backend: &dyn Backend, graph: GraphId) -> LoadedGraph {
+    let file = bundle.graph_file(graph).expect("a listed graph");
+    let compiled = backend
+        .load(Artifact::Onnx(&file.path), &OPTIONS)
+        .unwrap_or_else(|error| panic!("{graph}: {error}"));
+    let backend = backend.id();
+    LoadedGraph { backend, compiled }
+}
+
 impl Fixture {
     /// CosyVoice2 at reduced width on `ort-cpu`; a skip, which is heard, where ONNX Runtime is not here.
     pub(crate) fn cosyvoice2(test: &str) -> Option<Self> {
         let backend = backend_or_skip(BackendId::OrtCpu, test)?;
+        Some(Self::of(backend.as_ref(), Lane::on_host(0)))
+    }
+
+    /// The same on a device whose memory is the host's, but for the graphs that stay on the host.
+    pub(crate) fn on_device(test: &str, device: &HostGpu, stay: &[GraphId]) -> Option<Self> {
+        let backend = backend_or_skip(BackendId::OrtCpu, test)?;
+        let there = OnHostGpu::new(Arc::clone(&backend), device);
+        let lane = Lane::on_gpu(0, &device.gpu()).expect("a stream");
+        let mut fixture = Self::of(&there, lane);
+        for &graph in stay {
+            let loaded = load(&fixture.bundle, backend.as_ref(), graph);
+            fixture.graphs.insert(graph, loaded);
+        }
+        Some(fixture)
+    }
+
+    fn of(backend: &dyn Backend, lane: Lane) -> Self {
         let bundle = tiny_bundle();
         let graphs = bundle
             .graphs()
-            .map(|graph| {
-                let file = bundle.graph_file(graph).expect("a listed graph");
-                let compiled = backend
-                    .load(Artifact::Onnx(&file.path), &OPTIONS)
-                    .unwrap_or_else(|error| panic!("{graph}: {error}"));
-                let backend = backend.id();
-                (graph, LoadedGraph { backend, compiled })
-            })
+            .map(|graph| (graph, load(&bundle, backend, graph)))
             .collect();
-        Some(Self {
+        Self {
             bundle,
             graphs,
-            lane: Lane::on_host(0),
-        })
+            lane,
+        }
+    }
+
+    /// Where the stages work.
+    pub(crate) fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    pub(crate) fn flow(&self) -> FlowStage {
+        let [encoder, estimator] = [GraphId::FlowEncoder, GraphId::FlowEstimator]
+            .map(|graph| &self.graphs[&graph].compiled);
+        let manifest = self.bundle.manifest();
+        FlowStage::open(encoder, estimator, &self.lane, manifest, EMBEDDING_WIDTH)
+            .expect("the graphs fit")
     }
 
     /// Makes one graph fail on purpose.

@@ -48,7 +48,7 @@ fn utterances_decode_together_as_they_do_alone() {
             .into_iter()
             .partition(|(run, _)| step >= run.tokens.len());
         for (_, slot) in done {
-            llm.release(slot);
+            llm.release(slot).expect("moved");
             assert!(matches!(llm.logits(slot), Err(SpeechError::StaleSlot)));
         }
         live = going;
@@ -85,7 +85,7 @@ fn the_cache_grows_without_changing_what_was_read() {
     };
     let slot = llm.prefill(&whole).expect("prefill");
     let wanted = llm.logits(slot).expect("live").to_vec();
-    llm.release(slot);
+    llm.release(slot).expect("moved");
     let begun = LlmPrompt {
         speech: speech[..60].to_vec(),
         ..run.prompt

@@ -4,6 +4,7 @@
 //! `tests/data/goldens/README.md` describes the recordings.
 
 mod allocations;
+mod device;
 mod faults;
 mod fixture;
 mod llm;

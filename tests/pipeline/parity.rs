@@ -2,6 +2,7 @@
 
 use crate::fixture::{Fixture, tiny_bundle};
 use cvtrt::backend::{Fault, Lane, When};
+use cvtrt::cuda::HostGpu;
 use cvtrt::ids::GraphId;
 use cvtrt::parity::{GoldenSet, ParityError, Report, Row, Stage, Subject, Verdict, replay};
 use cvtrt::pipeline::Graphs;
@@ -59,6 +60,20 @@ fn every_stage_is_as_recorded() {
     };
     let report = replay(&goldens("cosyvoice2-tiny"), &fixture.subject(), &mut show);
     assert_all_stages_pass(&report.expect("recordings of this bundle"));
+}
+
+/// The same recordings and the same gates: tensors stay on the device, and the estimator's are wider than its frames.
+#[test]
+fn every_stage_is_as_recorded_on_a_device() {
+    let device = HostGpu::default();
+    let test = "every stage is as recorded on a device";
+    let Some(fixture) = Fixture::on_device(test, &device, &[]) else {
+        return;
+    };
+    let report = replay(&goldens("cosyvoice2-tiny"), &fixture.subject(), &mut show);
+    assert_all_stages_pass(&report.expect("recordings of this bundle"));
+    drop(fixture);
+    assert_eq!(device.outstanding(), (0, 0));
 }
 
 #[test]

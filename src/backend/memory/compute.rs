@@ -3,6 +3,7 @@
 use super::{LaneMemory, Store};
 use crate::backend::RunError;
 use crate::cuda::kernels;
+use std::sync::Arc;
 
 /// Where new positions belong, and whether they count: `i32` and `f32`, one for each, somewhere in one memory.
 #[derive(Debug, Clone, Copy)]
@@ -16,29 +17,35 @@ pub struct Tokens<'a> {
 }
 
 impl LaneMemory {
-    /// [`kernels::euler_step`] on this memory as the sample, both rows of it.
+    /// [`kernels::euler_step`] on this memory as the sample, both rows of it; `dt`: the memory and the byte where the
+    /// step's length is.
     ///
     /// # Errors
     /// [`RunError`].
     ///
     /// # Panics
     /// If the velocity is of another length or in another place.
-    pub fn euler_step(&mut self, velocity: &Self, dt: f32, guidance: f32) -> Result<(), RunError> {
+    pub fn euler_step(
+        &mut self,
+        velocity: &Self,
+        dt: (&Self, usize),
+        guidance: f32,
+    ) -> Result<(), RunError> {
         assert_eq!(self.len, velocity.len, "one velocity per value");
         let row = self.len / (2 * size_of::<f32>());
-        match (&mut self.store, &velocity.store) {
-            (Store::Host(x), Store::Host(velocity)) => {
+        let (dt, at) = dt;
+        match (&mut self.store, &velocity.store, &dt.store) {
+            (Store::Host(x), Store::Host(velocity), Store::Host(dt)) => {
+                let word = size_of::<f32>();
+                let dt: &[f32] = bytemuck::cast_slice(&dt.bytes()[at..at + word]);
                 let velocity = bytemuck::cast_slice(velocity.bytes());
-                kernels::euler_step(
-                    bytemuck::cast_slice_mut(x.bytes_mut()),
-                    velocity,
-                    dt,
-                    guidance,
-                );
+                let x = bytemuck::cast_slice_mut(x.bytes_mut());
+                kernels::euler_step(x, velocity, dt[0], guidance);
             }
-            (Store::Device(x), Store::Device(velocity)) => {
-                let stream = &x.stream;
-                stream.euler_step(&mut x.buffer, &velocity.buffer, row, dt, guidance)?;
+            (Store::Device(x), Store::Device(velocity), Store::Device(dt)) => {
+                let stream = Arc::clone(&x.stream);
+                let dt = (dt.buffer(), at);
+                stream.euler_step(x.buffer_mut(), velocity.buffer(), row, dt, guidance)?;
             }
             _ => unreachable!("a stage keeps its tensors in one place"),
         }
@@ -96,14 +103,15 @@ impl LaneMemory {
                 Store::Device(fresh),
                 Store::Device(given),
             ) => {
+                let stream = Arc::clone(&past.stream);
                 let append = kernels::Append {
-                    past: (&mut past.buffer, past_at),
-                    past_valid: (&mut past_valid.buffer, mark),
-                    fresh: &fresh.buffer,
-                    positions: (&given.buffer, tokens.positions),
-                    fresh_valid: (&given.buffer, tokens.valid),
+                    past: (past.buffer_mut(), past_at),
+                    past_valid: (past_valid.buffer_mut(), mark),
+                    fresh: fresh.buffer(),
+                    positions: (given.buffer(), tokens.positions),
+                    fresh_valid: (given.buffer(), tokens.valid),
                 };
-                past.stream.append(append, shape)?;
+                stream.append(append, shape)?;
             }
             _ => unreachable!("a stage keeps its tensors in one place"),
         }
@@ -126,7 +134,7 @@ impl LaneMemory {
             (Store::Device(values), Store::Device(counts)) => {
                 let length = self.len / size_of::<f32>();
                 let stream = &values.stream;
-                stream.count_not_finite(&values.buffer, length, &mut counts.buffer, index)?;
+                stream.count_not_finite(values.buffer(), length, counts.buffer_mut(), index)?;
             }
             _ => unreachable!("a stage keeps its tensors in one place"),
         }

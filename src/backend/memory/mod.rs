@@ -3,11 +3,13 @@
 mod compute;
 mod tensor;
 
+pub use crate::cuda::kernels::AppendShape;
+pub use crate::cuda::{BlockCopy, Replay};
 pub use compute::Tokens;
 pub use tensor::LaneTensor;
 
 use super::{CompiledGraph, CopyCounter, Lane, RunError};
-use crate::cuda::{BlockCopy, DeviceBuffer, PinnedBuffer, Stream};
+use crate::cuda::{CudaError, DeviceBuffer, Gpu, PinnedBuffer, Stream};
 use crate::tensor::{Bytes, BytesMut, DType, Placement, Shape, Tensor, TensorView, TensorViewMut};
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub struct Place {
 pub struct LaneMemory {
     place: Place,
     len: usize,
+    /// How often it came to lie elsewhere.
+    moves: u64,
     store: Store,
 }
 
@@ -38,34 +42,34 @@ enum Store {
 #[derive(Debug)]
 struct Resident {
     stream: Arc<Stream>,
-    buffer: DeviceBuffer,
+    /// `None` before it is first given a size.
+    buffer: Option<DeviceBuffer>,
+    /// As large as `buffer`.
     staging: Option<PinnedBuffer>,
 }
 
 impl Lane {
-    /// Where a stage keeps the tensors of this graph: on the lane's stream where the graph works on that device.
-    pub fn place(&self, graph: &dyn CompiledGraph) -> Place {
-        let stream = self.stream().filter(|stream| {
-            graph
-                .gpu()
-                .is_some_and(|gpu| gpu.ordinal() == stream.gpu().ordinal())
-        });
+    /// Where the lane works.
+    pub fn place(&self) -> Place {
         Place {
-            stream: stream.cloned(),
+            stream: self.stream().cloned(),
             copies: Arc::clone(self.copies()),
         }
+    }
+
+    /// Where a stage keeps the tensors of this graph: on the lane's stream where the graph works on that device, else on
+    /// the host.
+    pub fn place_for(&self, graph: &dyn CompiledGraph) -> Place {
+        let mut place = self.place();
+        let device = graph.gpu().map(Gpu::ordinal);
+        place.stream = place
+            .stream
+            .filter(|stream| Some(stream.gpu().ordinal()) == device);
+        place
     }
 }
 
 impl Place {
-    /// The host.
-    pub fn host() -> Self {
-        Self {
-            stream: None,
-            copies: Arc::default(),
-        }
-    }
-
     /// Host or device.
     pub fn placement(&self) -> Placement {
         match &self.stream {
@@ -74,28 +78,50 @@ impl Place {
         }
     }
 
+    /// Records what `work` enqueues, without doing it. `None` on the host, and where it cannot be recorded: the same work
+    /// can then be done as it is.
+    pub fn record<E: std::fmt::Display>(
+        &self,
+        work: impl FnOnce() -> Result<(), E>,
+    ) -> Option<Replay> {
+        let stream = self.stream.as_ref()?;
+        let mut outcome = Ok(());
+        let recorded = stream.capture(|| {
+            outcome = work();
+            Ok::<(), CudaError>(())
+        });
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "work is not recorded");
+            return None;
+        }
+        recorded
+            .inspect_err(|error| tracing::debug!(%error, "work is not recorded"))
+            .ok()
+    }
+
     /// Memory of no bytes, here.
-    ///
-    /// # Errors
-    /// [`RunError`].
-    pub fn memory(&self) -> Result<LaneMemory, RunError> {
+    pub fn memory(&self) -> LaneMemory {
         let store = match &self.stream {
             None => Store::Host(Tensor::zeros(DType::U8, Shape::new(&[0]))),
             Some(stream) => Store::Device(Resident {
                 stream: Arc::clone(stream),
-                buffer: stream.allocate(0)?,
+                buffer: None,
                 staging: None,
             }),
         };
-        Ok(LaneMemory {
+        LaneMemory {
             place: self.clone(),
             len: 0,
+            moves: 0,
             store,
-        })
+        }
     }
 }
 
 impl LaneMemory {
+    /// Where tensors in it begin, so that TensorRT takes them.
+    pub const ALIGNMENT: usize = 256;
+
     /// Size in bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -106,25 +132,24 @@ impl LaneMemory {
         self.len == 0
     }
 
+    /// How often it came to lie elsewhere on its device, which what was recorded does not know of.
+    pub fn moves(&self) -> u64 {
+        self.moves
+    }
+
     /// Where the bytes are.
     pub fn placement(&self) -> Placement {
         self.place.placement()
     }
 
-    /// Makes it `len` bytes long. What it held is lost where it has to grow.
+    /// Makes it `len` bytes long. What it held is lost where it has to grow, and then the lane's work is waited for.
     ///
     /// # Errors
     /// [`RunError`] where there is no memory.
     pub fn resize(&mut self, len: usize) -> Result<(), RunError> {
         match &mut self.store {
             Store::Host(tensor) => tensor.reshape(Shape::new(&[len])),
-            Store::Device(resident) if resident.buffer.len() < len => {
-                let stream = &resident.stream;
-                resident.staging = None;
-                resident.buffer = stream.allocate(0)?;
-                resident.buffer = stream.allocate(len)?;
-            }
-            Store::Device(_) => {}
+            Store::Device(resident) => self.moves += u64::from(resident.reserve(len)?),
         }
         self.len = len;
         Ok(())
@@ -138,7 +163,7 @@ impl LaneMemory {
         let len = shape.elements() * dtype.size();
         let bytes = match &self.store {
             Store::Host(tensor) => Bytes::Host(&tensor.bytes()[at..at + len]),
-            Store::Device(resident) => Bytes::Device(resident.buffer.bytes_at(at, len)),
+            Store::Device(resident) => Bytes::Device(resident.buffer().bytes_at(at, len)),
         };
         TensorView::new(dtype, shape, bytes).expect("as many bytes")
     }
@@ -151,7 +176,9 @@ impl LaneMemory {
         let len = shape.elements() * dtype.size();
         let bytes = match &mut self.store {
             Store::Host(tensor) => BytesMut::Host(&mut tensor.bytes_mut()[at..at + len]),
-            Store::Device(resident) => BytesMut::Device(resident.buffer.bytes_mut_at(at, len)),
+            Store::Device(resident) => {
+                BytesMut::Device(resident.buffer_mut().bytes_mut_at(at, len))
+            }
         };
         TensorViewMut::new(dtype, shape, bytes).expect("as many bytes")
     }
@@ -171,7 +198,10 @@ impl LaneMemory {
         assert!(len <= pitch, "tensors of {len} bytes, {pitch} apart");
         let (host, device) = match &mut self.store {
             Store::Host(tensor) => (Some(tensor.bytes_mut().chunks_mut(pitch.max(1))), None),
-            Store::Device(resident) => (None, Some(resident.buffer.blocks_mut(pitch, len, count))),
+            Store::Device(resident) => {
+                let blocks = resident.buffer_mut().blocks_mut(pitch, len, count);
+                (None, Some(blocks))
+            }
         };
         let host = host.into_iter().flatten().take(count);
         let host = host.map(move |bytes| BytesMut::Host(&mut bytes[..len]));
@@ -190,7 +220,7 @@ impl LaneMemory {
         let len = self.len;
         match &mut self.store {
             Store::Host(tensor) => Ok(tensor.bytes_mut()),
-            Store::Device(resident) => Ok(&mut resident.staging()?.bytes_mut()?[..len]),
+            Store::Device(resident) => Ok(&mut resident.both()?.2.bytes_mut()?[..len]),
         }
     }
 
@@ -200,13 +230,7 @@ impl LaneMemory {
     /// [`RunError`].
     pub fn send(&mut self) -> Result<(), RunError> {
         if let Store::Device(resident) = &mut self.store {
-            resident.staging()?;
-            let Resident {
-                stream,
-                buffer,
-                staging,
-            } = resident;
-            let staging = staging.as_ref().expect("made above");
+            let (stream, buffer, staging) = resident.both()?;
             stream.upload(buffer, staging, self.len)?;
             self.place.copies.add(self.len);
         }
@@ -219,13 +243,7 @@ impl LaneMemory {
     /// [`RunError`].
     pub fn fetch(&mut self) -> Result<(), RunError> {
         if let Store::Device(resident) = &mut self.store {
-            resident.staging()?;
-            let Resident {
-                stream,
-                buffer,
-                staging,
-            } = resident;
-            let staging = staging.as_mut().expect("made above");
+            let (stream, buffer, staging) = resident.both()?;
             stream.download(staging, buffer, self.len)?;
             self.place.copies.add(self.len);
         }
@@ -261,12 +279,15 @@ impl LaneMemory {
                     all[start + block * pitch..][..bytes].fill(0);
                 }
             }
-            Store::Device(resident) => resident.buffer.zero(start, pitch, bytes, count)?,
+            Store::Device(resident) => {
+                resident.buffer_mut().zero(start, pitch, bytes, count)?;
+            }
         }
         Ok(())
     }
 
-    /// Copies blocks of `from` here. From another place they come by way of the host, counted, and waited for.
+    /// Copies blocks of `from` here. From another place they come by way of the host, counted and waited for, and what
+    /// no block covers is then what the host last had.
     ///
     /// # Errors
     /// [`RunError`].
@@ -279,7 +300,7 @@ impl LaneMemory {
                 copy_blocks(to.bytes_mut(), from.bytes(), copy);
             }
             (Store::Device(to), Store::Device(from)) if Arc::ptr_eq(&to.stream, &from.stream) => {
-                to.buffer.copy_from(&from.buffer, copy)?;
+                to.buffer_mut().copy_from(from.buffer(), copy)?;
             }
             _ => {
                 from.fetch()?;
@@ -307,19 +328,40 @@ impl LaneMemory {
                     tensor.bytes_mut().copy_within(from..from + copy.bytes, to);
                 }
             }
-            Store::Device(resident) => resident.buffer.copy_within(copy)?,
+            Store::Device(resident) => resident.buffer_mut().copy_within(copy)?,
         }
         Ok(())
     }
 }
 
 impl Resident {
-    fn staging(&mut self) -> Result<&mut PinnedBuffer, RunError> {
+    /// Makes room; whether it came to lie elsewhere.
+    fn reserve(&mut self, len: usize) -> Result<bool, RunError> {
+        let grows = self.buffer.as_ref().map_or(0, DeviceBuffer::len) < len;
+        if grows {
+            // What was there goes first, so that there is room for what comes.
+            (self.buffer, self.staging) = (None, None);
+            self.buffer = Some(self.stream.allocate(len)?);
+        }
+        Ok(grows)
+    }
+
+    fn buffer(&self) -> &DeviceBuffer {
+        self.buffer.as_ref().expect("sized before it is used")
+    }
+
+    fn buffer_mut(&mut self) -> &mut DeviceBuffer {
+        self.buffer.as_mut().expect("sized before it is used")
+    }
+
+    /// The memory on either side.
+    fn both(&mut self) -> Result<(&Stream, &mut DeviceBuffer, &mut PinnedBuffer), RunError> {
+        let buffer = self.buffer.as_mut().expect("sized before it is used");
         let staging = match self.staging.take() {
             Some(staging) => staging,
-            None => self.stream.allocate_pinned(self.buffer.len())?,
+            None => self.stream.allocate_pinned(buffer.len())?,
         };
-        Ok(self.staging.insert(staging))
+        Ok((&self.stream, buffer, self.staging.insert(staging)))
     }
 }
 

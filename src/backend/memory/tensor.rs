@@ -21,7 +21,7 @@ impl Place {
         let mut tensor = LaneTensor {
             dtype,
             shape,
-            memory: self.memory()?,
+            memory: self.memory(),
         };
         tensor.reshape(shape)?;
         Ok(tensor)
@@ -52,6 +52,14 @@ impl LaneTensor {
     /// The tensor, to write.
     pub fn view_mut(&mut self) -> TensorViewMut<'_> {
         self.memory.view_mut(0, self.dtype, self.shape)
+    }
+
+    /// Its first elements as a tensor of this shape, to read.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn head(&self, shape: Shape) -> TensorView<'_> {
+        self.memory.view(0, self.dtype, shape)
     }
 
     /// Its first elements as a tensor of this shape, to write.

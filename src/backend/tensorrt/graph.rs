@@ -7,7 +7,7 @@ use crate::backend::{
 };
 use crate::cuda::{CudaErrorKind, Gpu};
 use crate::ids::{BackendId, Fingerprint};
-use crate::tensor::{Dim, Port, Signature};
+use crate::tensor::{Dim, Port, Shape, Signature};
 use crate::trt::{Direction, EngineError, EnginePort, TrtEngine, TrtLibrary};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +80,15 @@ impl CompiledGraph for TrtGraph {
 
     fn gpu(&self) -> Option<&Gpu> {
         Some(self.engine.gpu())
+    }
+
+    fn takes(&self, inputs: &[Shape]) -> bool {
+        (0..self.engine.profiles()).any(|profile| {
+            inputs.iter().zip(&self.ports).all(|(shape, &port)| {
+                let range = self.engine.range(profile, port);
+                range.is_none_or(|range| range.contains(*shape))
+            })
+        })
     }
 
     /// The weights are nearly the plan.

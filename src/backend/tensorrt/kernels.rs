@@ -4,6 +4,7 @@ use crate::ids::{DigestHasher, Fingerprint};
 use crate::trt::{EngineError, KernelOptions, Specialize, TrtEngine};
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file of one plan's kernels on one device and driver.
@@ -77,7 +78,10 @@ impl KernelFile {
     /// The whole file or none of it.
     fn write(&self, kernels: &[u8]) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        // As readable as the plan beside it.
+        let mut file = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
         file.write_all(kernels)?;
         file.as_file().sync_all()?;
         file.persist(&self.path).map_err(|error| error.error)?;

@@ -69,8 +69,14 @@ impl TrtSession {
         }
         let ports = &self.graph.ports[inputs.len()..];
         for (shape, &port) in self.out_shapes.iter_mut().zip(ports) {
-            let told = self.context.shape(port);
-            *shape = told.map_err(|error| failed(self.graph.backend, &self.stream, error))?;
+            match self.context.shape(port) {
+                Ok(told) => *shape = told,
+                Err(error) => {
+                    // Else the next run would be held to the sizes of the one before.
+                    self.shapes.fill(None);
+                    return Err(failed(self.graph.backend, &self.stream, error));
+                }
+            }
         }
         Ok(())
     }
@@ -218,20 +224,15 @@ fn failed(backend: BackendId, stream: &Stream, error: EngineError) -> RunError {
 
 /// How far sizes are from those the profile was tuned for; `None` where it does not take them.
 fn distance(range: &EngineRange, shape: Shape) -> Option<f64> {
-    let EngineRange { min, opt, max } = range;
-    let within = shape.rank() == opt.rank()
-        && shape
-            .dims()
-            .iter()
-            .zip(min.dims().iter().zip(max.dims()))
-            .all(|(size, (min, max))| (min..=max).contains(&size));
     let log = |size: &usize| {
         f64::from(u32::try_from(*size).unwrap_or(u32::MAX))
             .max(1.0)
             .ln()
     };
-    let sizes = shape.dims().iter().zip(opt.dims());
-    within.then(|| sizes.map(|(size, opt)| (log(size) - log(opt)).abs()).sum())
+    let sizes = shape.dims().iter().zip(range.opt.dims());
+    range
+        .contains(shape)
+        .then(|| sizes.map(|(size, opt)| (log(size) - log(opt)).abs()).sum())
 }
 
 fn address_of(view: &TensorView<'_>) -> u64 {

@@ -39,6 +39,7 @@ unsafe impl Driver for HostGpu {
     fn allocate(&self, bytes: usize) -> Result<Address, CudaError> {
         let mut ledger = self.ledger();
         ledger.call("allocating device memory")?;
+        ledger.counts.allocations += 1;
         let address = allocate(bytes).expose_provenance() as u64;
         ledger.device.insert(address, bytes);
         Ok(address)
@@ -54,6 +55,7 @@ unsafe impl Driver for HostGpu {
     fn allocate_pinned(&self, bytes: usize) -> Result<*mut u8, CudaError> {
         let mut ledger = self.ledger();
         ledger.call("allocating page-locked memory")?;
+        ledger.counts.allocations += 1;
         let memory = allocate(bytes);
         ledger
             .pinned
@@ -99,9 +101,7 @@ unsafe impl Driver for HostGpu {
         ledger.check_not_recording(stream, OPERATION)?;
         ledger.counts.uploads += 1;
         ledger.counts.uploaded_bytes += from.len() as u64;
-        check_span(&ledger.device, to, from.len());
-        // SAFETY: the span lies inside one allocation of ours, and host and device allocations do not overlap.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), pointer(to), from.len()) };
+        poke(&ledger.device, to, from);
         Ok(())
     }
 
@@ -117,9 +117,7 @@ unsafe impl Driver for HostGpu {
         ledger.check_not_recording(stream, OPERATION)?;
         ledger.counts.downloads += 1;
         ledger.counts.downloaded_bytes += to.len() as u64;
-        check_span(&ledger.device, from, to.len());
-        // SAFETY: as in `upload`.
-        unsafe { ptr::copy_nonoverlapping(pointer(from), to.as_mut_ptr(), to.len()) };
+        peek(&ledger.device, from, to);
         Ok(())
     }
 
@@ -295,7 +293,7 @@ impl HostGpu {
                     span_mut(memory, x, 2 * row),
                     span(memory, velocity, 2 * row),
                 );
-                kernels::euler_step(x, velocity, dt, guidance);
+                kernels::euler_step(x, velocity, span(memory, dt, 1)[0], guidance);
             }
             Kernel::Append {
                 past,
@@ -357,6 +355,14 @@ fn check_span(allocations: &BTreeMap<Address, usize>, address: Address, len: usi
         address + len as u64 <= end,
         "a copy of {len} bytes runs out of its allocation"
     );
+}
+
+pub(super) fn peek(allocations: &BTreeMap<Address, usize>, address: Address, to: &mut [u8]) {
+    to.copy_from_slice(span(allocations, address, to.len()));
+}
+
+pub(super) fn poke(allocations: &BTreeMap<Address, usize>, address: Address, from: &[u8]) {
+    span_mut(allocations, address, from.len()).copy_from_slice(from);
 }
 
 /// Elements in an allocation, to read.

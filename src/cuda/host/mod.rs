@@ -5,7 +5,6 @@
 )]
 
 mod driver;
-#[cfg(test)]
 mod tests;
 
 use super::driver::{Address, CudaError, CudaErrorKind, RawEvent, RawReplay, RawStream};
@@ -33,6 +32,8 @@ pub struct HostFault {
 /// What a device was asked to do so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HostCounts {
+    /// Pieces of device and page-locked memory given out.
+    pub allocations: u64,
     /// Copies to the device.
     pub uploads: u64,
     /// Their bytes.
@@ -91,6 +92,11 @@ impl HostGpu {
         ledger.fault = Some(fault);
     }
 
+    /// Calls of the driver since the last fault was set.
+    pub fn calls(&self) -> u64 {
+        self.ledger().calls
+    }
+
     /// Bytes and handles (streams, events, recordings) not given back.
     pub fn outstanding(&self) -> (usize, u64) {
         let ledger = self.ledger();
@@ -109,16 +115,31 @@ impl HostGpu {
         self.enqueue(stream, Work(work));
     }
 
+    /// Reads device memory, as work on the device does.
+    ///
+    /// # Panics
+    /// If the span is in no allocation.
+    pub fn peek(&self, address: u64, to: &mut [u8]) {
+        driver::peek(&self.ledger().device, address, to);
+    }
+
+    /// Writes device memory, as work on the device does.
+    ///
+    /// # Panics
+    /// If the span is in no allocation.
+    pub fn poke(&self, address: u64, from: &[u8]) {
+        driver::poke(&self.ledger().device, address, from);
+    }
+
     fn enqueue(&self, stream: RawStream, work: Work) {
         let mut ledger = self.ledger();
         ledger.counts.enqueued += 1;
-        match ledger.recording(stream) {
-            Some(recording) => recording.work.push(work),
-            None => {
-                drop(ledger);
-                (work.0)();
-            }
+        if let Some(recording) = ledger.recording(stream) {
+            recording.work.push(work);
+            return;
         }
+        drop(ledger);
+        (work.0)();
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

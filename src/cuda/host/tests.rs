@@ -1,4 +1,5 @@
 //! Streams, memory, events and recorded work on host memory.
+#![cfg(test)]
 
 use super::*;
 use crate::cuda::{BlockCopy, DeviceBuffer, Stream};

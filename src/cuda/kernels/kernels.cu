@@ -8,11 +8,12 @@ typedef unsigned long long u64;
     for (u64 index = blockIdx.x * (u64)blockDim.x + threadIdx.x; index < (count); index += gridDim.x * (u64)blockDim.x)
 
 /// x += dt * ((1 + guidance) * v0 - guidance * v1), for both rows of x.
-extern "C" __global__ void euler_step(float* x, const float* velocity, u64 row, float dt, float guidance) {
+extern "C" __global__ void euler_step(float* x, const float* velocity, u64 row, const float* dt, float guidance) {
+    float step = *dt;
     EACH(index, row) {
         float with = velocity[index];
         float without = velocity[row + index];
-        float moved = x[index] + dt * ((1.0f + guidance) * with - guidance * without);
+        float moved = x[index] + step * ((1.0f + guidance) * with - guidance * without);
         x[index] = moved;
         x[row + index] = moved;
     }

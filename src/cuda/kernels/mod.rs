@@ -5,7 +5,6 @@
 #![expect(unsafe_code, reason = "keeps the promises the driver's calls ask for")]
 
 mod loaded;
-#[cfg(test)]
 mod tests;
 mod twin;
 
@@ -57,12 +56,12 @@ pub struct Append<'a> {
 /// A kernel and what it works on.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kernel {
-    /// [`euler_step`]; `row`: values of a row.
+    /// [`euler_step`]; `row`: values of a row, `dt`: where the step's length is.
     EulerStep {
         x: Address,
         velocity: Address,
         row: usize,
-        dt: f32,
+        dt: Address,
         guidance: f32,
     },
     /// [`append`].
@@ -108,7 +107,8 @@ impl AppendShape {
 }
 
 impl Stream {
-    /// [`euler_step`] on device memory, in the stream's order; `row`: values of one row.
+    /// [`euler_step`] on device memory, in the stream's order; `row`: values of one row, `dt`: where the step's length is,
+    /// so that one recording serves every step.
     ///
     /// # Errors
     /// [`CudaError`].
@@ -120,15 +120,16 @@ impl Stream {
         x: &mut DeviceBuffer,
         velocity: &DeviceBuffer,
         row: usize,
-        dt: f32,
+        dt: (&DeviceBuffer, usize),
         guidance: f32,
     ) -> Result<(), CudaError> {
-        self.check_buffers(&[x, velocity]);
+        let (dt, dt_at) = dt;
+        self.check_buffers(&[x, velocity, dt]);
         self.launch(Kernel::EulerStep {
             x: x.span(0, 2 * row * F32),
             velocity: velocity.span(0, 2 * row * F32),
             row,
-            dt,
+            dt: dt.span(dt_at, F32),
             guidance,
         })
     }

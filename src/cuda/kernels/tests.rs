@@ -1,8 +1,22 @@
 //! The twins against what the pipeline computed before there were kernels, and the way to them through a device.
+#![cfg(test)]
 
 use super::*;
-use crate::cuda::HostGpu;
+use crate::cuda::{Gpu, HostGpu};
+use crate::testkit::skip;
 use std::sync::Arc;
+
+/// A stream on host memory and, where there is one, on a GPU.
+fn streams(test: &str) -> Vec<Arc<Stream>> {
+    let mut gpus = vec![HostGpu::default().gpu()];
+    match Gpu::open(0) {
+        Ok(gpu) => gpus.push(gpu),
+        Err(reason) => skip(test, &reason.to_string(), "CVTRT_REQUIRE_GPU"),
+    }
+    gpus.iter()
+        .map(|gpu| gpu.stream().expect("a stream"))
+        .collect()
+}
 
 /// Values without a pattern that arithmetic could hide.
 fn values(count: usize, seed: u64) -> Vec<f32> {
@@ -50,31 +64,41 @@ fn an_euler_step_is_guidance_and_then_the_step_to_the_bit() {
             x + dt * guided
         })
         .collect();
-    let stream = HostGpu::default().gpu().stream().expect("a stream");
-    let mut x = on_device(&stream, bytes_of(&[half.as_slice(), &half].concat()));
-    let velocity = on_device(&stream, bytes_of(&velocity));
-    stream
-        .euler_step(&mut x, &velocity, row, dt, guidance)
-        .expect("launched");
     let expected = [expected.as_slice(), &expected].concat();
-    assert!(read(&stream, &x) == bytes_of(&expected));
+    for stream in streams("an Euler step on a GPU") {
+        let mut x = on_device(&stream, bytes_of(&[half.as_slice(), &half].concat()));
+        let velocity = on_device(&stream, bytes_of(&velocity));
+        let length = on_device(&stream, bytes_of(&[0.0, dt]));
+        stream
+            .euler_step(&mut x, &velocity, row, (&length, F32), guidance)
+            .expect("launched");
+        assert!(read(&stream, &x) == bytes_of(&expected), "{stream:?}");
+    }
 }
 
 /// Each row's new position goes behind its past, in every head of every side, and nowhere else.
 #[test]
 fn new_positions_go_to_their_rows_cursors_whatever_the_size() {
-    for position_bytes in [1, 6, 16, 128] {
-        for (cursors, fresh_valid, count) in [
-            (&[3, 0, 7][..], &[1.0, 0.0, 1.0][..], 1),
-            (&[2, 3, 4, 5, 6, 7], &[1.0, 1.0, 1.0, 1.0, 0.0, 0.0], 2),
-            (&[8, -1, 0], &[1.0, 1.0, 1.0], 1),
-        ] {
-            check_append(position_bytes, cursors, fresh_valid, count);
+    for stream in streams("a KV append on a GPU") {
+        for position_bytes in [1, 6, 16, 128] {
+            for (cursors, fresh_valid, count) in [
+                (&[3, 0, 7][..], &[1.0, 0.0, 1.0][..], 1),
+                (&[2, 3, 4, 5, 6, 7], &[1.0, 1.0, 1.0, 1.0, 0.0, 0.0], 2),
+                (&[8, -1, 0], &[1.0, 1.0, 1.0], 1),
+            ] {
+                check_append(&stream, position_bytes, cursors, fresh_valid, count);
+            }
         }
     }
 }
 
-fn check_append(position_bytes: usize, cursors: &[i32], fresh_valid: &[f32], count: usize) {
+fn check_append(
+    stream: &Arc<Stream>,
+    position_bytes: usize,
+    cursors: &[i32],
+    fresh_valid: &[f32],
+    count: usize,
+) {
     let (sides, rows, first_row, heads, capacity) = (4, 3, 1, 2, 8);
     let side_rows = first_row + rows + 1;
     let shape = AppendShape {
@@ -92,15 +116,14 @@ fn check_append(position_bytes: usize, cursors: &[i32], fresh_valid: &[f32], cou
     let mut past = vec![0xEE; sides * shape.past_side_bytes];
     let mut past_valid = vec![0f32; side_rows * capacity];
 
-    let stream = HostGpu::default().gpu().stream().expect("a stream");
-    let mut there = on_device(&stream, &past);
-    let mut valid_there = on_device(&stream, bytes_of(&past_valid));
+    let mut there = on_device(stream, &past);
+    let mut valid_there = on_device(stream, bytes_of(&past_valid));
     let append = Append {
         past: (&mut there, first_row * shape.past_row_bytes()),
         past_valid: (&mut valid_there, first_row * capacity * F32),
-        fresh: &on_device(&stream, &fresh),
-        positions: (&on_device(&stream, bytes_of(cursors)), 0),
-        fresh_valid: (&on_device(&stream, bytes_of(fresh_valid)), 0),
+        fresh: &on_device(stream, &fresh),
+        positions: (&on_device(stream, bytes_of(cursors)), 0),
+        fresh_valid: (&on_device(stream, bytes_of(fresh_valid)), 0),
     };
     stream.append(append, &shape).expect("launched");
 
@@ -123,27 +146,47 @@ fn check_append(position_bytes: usize, cursors: &[i32], fresh_valid: &[f32], cou
             }
         }
     }
-    assert!(
-        read(&stream, &there) == past,
-        "{position_bytes} {cursors:?}"
-    );
-    assert!(read(&stream, &valid_there) == bytes_of(&past_valid));
+    assert!(read(stream, &there) == past, "{position_bytes} {cursors:?}");
+    assert!(read(stream, &valid_there) == bytes_of(&past_valid));
 }
 
 #[test]
 fn values_that_are_no_numbers_are_counted_on_top() {
-    let stream = HostGpu::default().gpu().stream().expect("a stream");
     let mut values = values(100, 3);
     (values[7], values[50], values[99]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
     values[3] = f32::MAX;
-    let there = on_device(&stream, bytes_of(&values));
-    let mut counts = on_device(&stream, bytes_of(&[5u32, 0]));
-    for (length, index) in [(100, 0), (99, 1), (0, 1)] {
-        stream
-            .count_not_finite(&there, length, &mut counts, index)
-            .expect("launched");
+    for stream in streams("counting what is no number on a GPU") {
+        let there = on_device(&stream, bytes_of(&values));
+        let mut counts = on_device(&stream, bytes_of(&[5u32, 0]));
+        for (length, index) in [(100, 0), (99, 1), (0, 1)] {
+            stream
+                .count_not_finite(&there, length, &mut counts, index)
+                .expect("launched");
+        }
+        assert_eq!(read(&stream, &counts), bytes_of(&[8u32, 2]), "{stream:?}");
     }
-    assert_eq!(read(&stream, &counts), bytes_of(&[8u32, 2]));
+}
+
+/// Recorded once, launched twice: each launch does the step anew.
+#[test]
+fn recorded_kernels_run_at_each_launch() {
+    for stream in streams("recorded kernels on a GPU") {
+        let mut x = on_device(&stream, bytes_of(&[1f32, 1.0]));
+        let velocity = on_device(&stream, bytes_of(&[2f32, 1.0]));
+        let length = on_device(&stream, bytes_of(&[0.5f32]));
+        // Modules that load lazily must not do so for the first time in a recording.
+        stream
+            .euler_step(&mut x, &velocity, 1, (&length, 0), 0.0)
+            .expect("launched");
+        let mut replay = stream
+            .capture(|| stream.euler_step(&mut x, &velocity, 1, (&length, 0), 0.0))
+            .expect("recorded");
+        assert_eq!(read(&stream, &x), bytes_of(&[2f32, 2.0]), "{stream:?}");
+        for expected in [3f32, 4.0] {
+            replay.launch().expect("launched");
+            assert_eq!(read(&stream, &x), bytes_of(&[expected; 2]), "{stream:?}");
+        }
+    }
 }
 
 /// What a driver would see: the entry points that are launched, and their arguments.

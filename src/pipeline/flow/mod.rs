@@ -11,18 +11,22 @@ pub use visibility::Attention;
 
 use super::error::{OpenError, SpeechError};
 use super::graph::{RunTime, StageGraph, port};
-use crate::backend::{CompiledGraph, Lane};
+use crate::backend::{CompiledGraph, Lane, LaneTensor, Place, RunError};
 use crate::bundle::{Manifest, solver_times};
-use crate::ids::GraphId;
-use crate::tensor::{DType, Shape, Signature, Tensor, TensorView};
+use crate::ids::{Axis, GraphId};
+use crate::tensor::{AxisSizes, DType, Placement, Shape, Signature};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
-/// Encoder and estimator of CosyVoice2 on one lane.
+/// Encoder and estimator of CosyVoice2 on one lane; tensors are kept where the estimator works.
 #[derive(Debug)]
 pub struct FlowStage {
+    place: Place,
     encoder: StageGraph,
     estimator: StageGraph,
+    /// Tells which widths there are engines for.
+    estimator_graph: Arc<dyn CompiledGraph>,
     shape: FlowShape,
     vocabulary: Range<i32>,
     max_tokens: usize,
@@ -58,14 +62,18 @@ struct FlowShape {
     chunk_tokens: usize,
 }
 
-/// The encoder's integer inputs.
+/// Frames of the widest step that is recorded at warm-up: half a minute of speech.
+const WARM_FRAMES: usize = 1536;
+
+/// The encoder's inputs.
 #[derive(Debug)]
 struct EncoderTokens {
-    token: Tensor,
-    context: Tensor,
-    context_valid: Tensor,
-    qend: Tensor,
-    kpos: Tensor,
+    token: LaneTensor,
+    context: LaneTensor,
+    context_valid: LaneTensor,
+    qend: LaneTensor,
+    kpos: LaneTensor,
+    embedding: LaneTensor,
 }
 
 impl FlowStage {
@@ -88,22 +96,30 @@ impl FlowStage {
         };
         let encoder_contract = encoder_contract(&shape, embedding);
         let estimator_contract = estimator_contract(&shape);
+        let place = lane.place_for(estimator.as_ref());
+        let open =
+            |graph, compiled, contract| StageGraph::open(graph, compiled, lane, &place, contract);
         Ok(Self {
-            encoder: StageGraph::open(GraphId::FlowEncoder, encoder, lane, &encoder_contract)?,
-            estimator: StageGraph::open(
-                GraphId::FlowEstimator,
-                estimator,
-                lane,
-                &estimator_contract,
-            )?,
+            encoder: open(GraphId::FlowEncoder, encoder, &encoder_contract)?,
+            estimator: open(GraphId::FlowEstimator, estimator, &estimator_contract)?,
+            estimator_graph: Arc::clone(estimator),
             shape,
             vocabulary: 0..i32::try_from(manifest.llm.speech_vocab).unwrap_or(i32::MAX),
             max_tokens: max_tokens(manifest, shape.frames_per_token),
             guidance: manifest.flow.guidance,
             times: solver_times(manifest.flow.steps),
             noise: FixedNoise::new(shape.bins),
-            tokens: EncoderTokens::new(shape.look_ahead),
+            tokens: EncoderTokens::new(&place, shape.look_ahead, embedding)?,
+            place,
         })
+    }
+
+    /// An empty state for this stage to solve.
+    ///
+    /// # Errors
+    /// [`RunError`] where there is no memory for it.
+    pub fn new_solve(&self) -> Result<FlowSolve, RunError> {
+        FlowSolve::new(&self.place, self.shape.bins, &self.times)
     }
 
     /// Steps of a solution.
@@ -124,8 +140,8 @@ impl FlowStage {
     /// Encodes a call's tokens and puts `solve` at its start.
     ///
     /// # Errors
-    /// [`SpeechError::TooManyTokens`] past [`Self::max_tokens`], [`SpeechError::Token`],
-    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`].
+    /// [`SpeechError::TooManyTokens`] past [`Self::max_tokens`], [`SpeechError::Token`], [`SpeechError::Memory`], or
+    /// [`SpeechError::Run`]. Whether the result is finite, [`FlowSolve::check`] tells after the last step.
     ///
     /// # Panics
     /// If the call has no tokens but for the look-ahead.
@@ -144,11 +160,11 @@ impl FlowStage {
         if let Some(&id) = ids.into_iter().find(|&&id| !self.vocabulary.contains(&id)) {
             return Err(SpeechError::Token { id });
         }
-        let heard = self.tokens.fill(call, &shape);
+        let heard = self.tokens.fill(call, &shape)?;
         let frames = heard * shape.frames_per_token;
+        let width = self.width(frames);
         let chunk_frames = shape.chunk_tokens * shape.frames_per_token;
-        solve.prepare(frames, call.prompt_mel, call.attention, chunk_frames);
-        let embedding = TensorView::of(Shape::new(&[1, call.embedding.len()]), call.embedding)?;
+        solve.prepare(frames, width, call.prompt_mel, call.attention, chunk_frames)?;
         let tokens = &self.tokens;
         let inputs = [
             tokens.token.view(),
@@ -156,30 +172,86 @@ impl FlowStage {
             tokens.context_valid.view(),
             tokens.qend.view(),
             tokens.kpos.view(),
-            embedding,
+            tokens.embedding.view(),
         ];
-        self.encoder.run(inputs, solve.encoder_outputs())?;
-        finite(GraphId::FlowEncoder, solve.mu())?;
-        solve.start(|noise| self.noise.copy_columns(frames, noise));
+        self.encoder.run(inputs, solve.encoder_outputs()?)?;
+        solve.encoded()?;
+        solve.start(|noise| self.noise.copy_columns(frames, noise))?;
         Ok(())
     }
 
     /// Takes the Euler step with this index, from 0 on.
     ///
     /// # Errors
-    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`] at the last step.
+    /// [`SpeechError::Run`], or [`SpeechError::Memory`].
     ///
     /// # Panics
     /// If there is no such step.
     pub fn step(&mut self, solve: &mut FlowSolve, index: usize) -> Result<(), SpeechError> {
-        let (t, next) = (self.times[index], self.times[index + 1]);
-        let (inputs, output) = solve.estimator_io(t);
-        self.estimator.run(inputs, [output])?;
-        solve.advance(next - t, self.guidance);
+        solve.set_step(index)?;
+        let (condition, start) = (solve.condition(self.estimator.runs_on()), Instant::now());
+        if solve.recordings().launch(&condition)? {
+            self.estimator.count_launch(start);
+        } else {
+            self.take_step(solve)?;
+        }
         if index + 1 == self.steps() {
-            finite(GraphId::FlowEstimator, solve.sample())?;
+            solve.finish()?;
         }
         Ok(())
+    }
+
+    /// Estimator and Euler step, at the time that was set.
+    fn take_step(&mut self, solve: &mut FlowSolve) -> Result<(), SpeechError> {
+        let (inputs, output) = solve.estimator_io();
+        self.estimator.run(inputs, [output])?;
+        Ok(solve.advance(self.guidance)?)
+    }
+
+    /// Takes a step at every width of speech up to half a minute and, on a device, records it for later ones.
+    ///
+    /// # Errors
+    /// [`SpeechError::Run`], or [`SpeechError::Memory`].
+    pub fn warm_up(&mut self, solve: &mut FlowSolve) -> Result<(), SpeechError> {
+        if self.place.placement() == Placement::Host {
+            return Ok(());
+        }
+        let longest = (self.max_tokens * self.shape.frames_per_token).min(WARM_FRAMES);
+        let next = |&width: &usize| Some(wider(width + 1)).filter(|&width| width <= longest);
+        let mut widths: Vec<usize> = std::iter::successors(Some(wider(1)), next).collect();
+        widths.retain(|&width| self.width(width) == width);
+        // The largest first, so that no tensor has to grow afterwards.
+        for width in widths.into_iter().rev() {
+            let chunk_frames = self.shape.chunk_tokens * self.shape.frames_per_token;
+            solve.prepare(width, width, &[], Attention::Full, chunk_frames)?;
+            solve.start(|noise| noise.fill(0.0))?;
+            solve.set_step(0)?;
+            self.take_step(solve)?;
+            let condition = solve.condition(self.estimator.runs_on());
+            let place = self.place.clone();
+            let mut recordings = std::mem::take(solve.recordings());
+            recordings.record(&place, condition, || self.take_step(solve));
+            *solve.recordings() = recordings;
+        }
+        Ok(())
+    }
+
+    /// How wide the estimator's tensors are for so many frames.
+    ///
+    /// On a device, the next of a few widths, at most an eighth or 32 frames wider: so an engine is not told new shapes
+    /// with every utterance, and its recorded runs serve many.
+    fn width(&self, frames: usize) -> usize {
+        if self.place.placement() == Placement::Host {
+            return frames;
+        }
+        let width = wider(frames);
+        let sizes = AxisSizes::from([(Axis::Batch, 2), (Axis::Frames, width)]);
+        let inputs = self.estimator_graph.signature().inputs.iter();
+        let shapes: Result<Vec<Shape>, _> = inputs.map(|port| port.shape(&sizes)).collect();
+        match shapes {
+            Ok(shapes) if self.estimator_graph.takes(&shapes) => width,
+            _ => frames,
+        }
     }
 
     pub(super) fn graphs(&mut self) -> [&mut StageGraph; 2] {
@@ -192,19 +264,21 @@ impl FlowStage {
 }
 
 impl EncoderTokens {
-    fn new(look_ahead: usize) -> Self {
-        let ids = |dims: &[usize]| Tensor::zeros(DType::I32, Shape::new(dims));
-        Self {
-            token: ids(&[1, 0]),
-            context: ids(&[1, look_ahead]),
-            context_valid: Tensor::zeros(DType::F32, Shape::new(&[1, look_ahead, 1])),
-            qend: ids(&[1, 0]),
-            kpos: ids(&[1, 0]),
-        }
+    fn new(place: &Place, look_ahead: usize, embedding: usize) -> Result<Self, RunError> {
+        let ids = |dims: &[usize]| place.tensor(DType::I32, Shape::new(dims));
+        let floats = |dims: &[usize]| place.tensor(DType::F32, Shape::new(dims));
+        Ok(Self {
+            token: ids(&[1, 0])?,
+            context: ids(&[1, look_ahead])?,
+            context_valid: floats(&[1, look_ahead, 1])?,
+            qend: ids(&[1, 0])?,
+            kpos: ids(&[1, 0])?,
+            embedding: floats(&[1, embedding])?,
+        })
     }
 
     /// Lays out a call's tokens; returns how many are heard, the look-ahead not counted.
-    fn fill(&mut self, call: &FlowCall<'_>, shape: &FlowShape) -> usize {
+    fn fill(&mut self, call: &FlowCall<'_>, shape: &FlowShape) -> Result<usize, RunError> {
         let ahead = if call.finalize { 0 } else { shape.look_ahead };
         let split = call.tokens.len().checked_sub(ahead);
         let (heard, context) = call
@@ -213,33 +287,37 @@ impl EncoderTokens {
         let count = call.prompt_tokens.len() + heard.len();
         assert!(count > 0, "a piece has tokens");
         for tensor in [&mut self.token, &mut self.qend, &mut self.kpos] {
-            tensor.reshape(Shape::new(&[1, count]));
+            tensor.reshape(Shape::new(&[1, count]))?;
         }
-        let token = self.token.elements_mut::<i32>().expect("tokens are i32");
-        let (prompt, own) = token.split_at_mut(call.prompt_tokens.len());
+        let (prompt, own) = self.token.stage()?.split_at_mut(call.prompt_tokens.len());
         prompt.copy_from_slice(call.prompt_tokens);
         own.copy_from_slice(heard);
-        let slots = self.context.elements_mut::<i32>().expect("tokens are i32");
+        let slots = self.context.stage::<i32>()?;
         slots.fill(0);
         slots[..context.len()].copy_from_slice(context);
-        let valid = self.context_valid.elements_mut().expect("masks are f32");
-        valid.fill(if call.finalize { 0f32 } else { 1f32 });
-        visibility::fill(
-            call.attention,
-            shape.chunk_tokens,
-            self.qend.elements_mut().expect("positions are i32"),
-            self.kpos.elements_mut().expect("positions are i32"),
-        );
-        count
+        let valid = if call.finalize { 0f32 } else { 1f32 };
+        self.context_valid.stage()?.fill(valid);
+        let (qend, kpos) = (self.qend.stage()?, self.kpos.stage()?);
+        visibility::fill(call.attention, shape.chunk_tokens, count, qend, kpos);
+        self.embedding.stage()?.copy_from_slice(call.embedding);
+        for tensor in [
+            &mut self.token,
+            &mut self.context,
+            &mut self.context_valid,
+            &mut self.qend,
+            &mut self.kpos,
+            &mut self.embedding,
+        ] {
+            tensor.send()?;
+        }
+        Ok(count)
     }
 }
 
-fn finite(graph: GraphId, values: &[f32]) -> Result<(), SpeechError> {
-    if values.iter().all(|value| value.is_finite()) {
-        Ok(())
-    } else {
-        Err(SpeechError::NotFinite { graph })
-    }
+/// The next of the widths that are used on a device.
+fn wider(frames: usize) -> usize {
+    let step = (frames.next_power_of_two() / 8).max(32);
+    frames.next_multiple_of(step)
 }
 
 #[expect(

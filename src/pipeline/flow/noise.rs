@@ -35,20 +35,24 @@ impl FixedNoise {
         }
     }
 
-    /// Copies the first `columns` columns, `[bins, columns]` row-major.
+    /// Copies the first `columns` columns to the first of `noise`, `[bins, at least columns]` row-major; the others are
+    /// zero.
     ///
     /// # Panics
-    /// If `columns` is more than [`Self::COLUMNS`] or `noise` has another size.
+    /// If `columns` is more than [`Self::COLUMNS`], or `noise` is narrower or has another number of rows.
     pub fn copy_columns(&mut self, columns: usize, noise: &mut [f32]) {
         assert!(columns <= Self::COLUMNS, "bounded by the caller");
-        assert_eq!(noise.len(), self.bins * columns, "one value per cell");
+        let width = noise.len() / self.bins;
+        assert_eq!(noise.len(), self.bins * width, "rows of equal length");
+        assert!(columns <= width, "rows of {columns} columns at least");
         if columns > self.columns {
             self.columns = columns.next_multiple_of(Self::STEP).min(Self::COLUMNS);
             self.values = generate(self.bins, self.columns);
         }
         let known = self.values.chunks_exact(self.columns.max(1));
-        for (row, known) in noise.chunks_exact_mut(columns.max(1)).zip(known) {
-            row.copy_from_slice(&known[..columns]);
+        for (row, known) in noise.chunks_exact_mut(width.max(1)).zip(known) {
+            row[..columns].copy_from_slice(&known[..columns]);
+            row[columns..].fill(0.0);
         }
     }
 }
@@ -113,6 +117,13 @@ mod tests {
         let mut again = vec![0.0; 80 * 20];
         noise.copy_columns(20, &mut again);
         assert_eq!(again, narrow);
+        let mut padded = vec![1.0; 80 * 32];
+        noise.copy_columns(20, &mut padded);
+        for row in 0..80 {
+            let padded = &padded[row * 32..][..32];
+            assert_eq!(padded[..20], narrow[row * 20..][..20], "row {row}");
+            assert_eq!(padded[20..], [0.0; 12], "row {row}");
+        }
     }
 
     #[test]

@@ -9,16 +9,22 @@ pub enum Attention {
     Chunked,
 }
 
-/// Writes both vectors for positions that are all real.
+/// Writes both vectors for `len` real positions; nobody sees those behind them, which see all real ones.
 ///
 /// `chunk`: positions per chunk at the rate of the vectors.
-pub(super) fn fill(attention: Attention, chunk: usize, qend: &mut [i32], kpos: &mut [i32]) {
-    let len = id(qend.len());
+pub(super) fn fill(
+    attention: Attention,
+    chunk: usize,
+    len: usize,
+    qend: &mut [i32],
+    kpos: &mut [i32],
+) {
     for (position, (qend, kpos)) in qend.iter_mut().zip(kpos).enumerate() {
-        *kpos = id(position);
+        let is_real = position < len;
+        *kpos = if is_real { id(position) } else { i32::MAX };
         *qend = match attention {
-            Attention::Full => len,
-            Attention::Chunked => id((position / chunk + 1) * chunk),
+            Attention::Chunked if is_real => id((position / chunk + 1) * chunk),
+            Attention::Full | Attention::Chunked => id(len),
         };
     }
 }
@@ -34,9 +40,21 @@ mod tests {
     #[test]
     fn chunks_see_their_past_and_themselves() {
         let (mut qend, mut kpos) = ([0; 5], [0; 5]);
-        fill(Attention::Full, 2, &mut qend, &mut kpos);
+        fill(Attention::Full, 2, 5, &mut qend, &mut kpos);
         assert_eq!((qend, kpos), ([5; 5], [0, 1, 2, 3, 4]));
-        fill(Attention::Chunked, 2, &mut qend, &mut kpos);
+        fill(Attention::Chunked, 2, 5, &mut qend, &mut kpos);
         assert_eq!(qend, [2, 2, 4, 4, 6]);
+    }
+
+    #[test]
+    fn positions_behind_the_real_ones_are_seen_by_nobody() {
+        for attention in [Attention::Full, Attention::Chunked] {
+            let (mut qend, mut kpos) = ([0; 8], [0; 8]);
+            fill(attention, 2, 5, &mut qend, &mut kpos);
+            for (query, end) in qend.into_iter().enumerate() {
+                let seen = kpos.iter().filter(|&&position| position < end).count();
+                assert!((1..=5).contains(&seen), "{attention:?} {query}: {seen}");
+            }
+        }
     }
 }

@@ -6,17 +6,17 @@ mod source;
 use super::error::{OpenError, SpeechError};
 use super::graph::{RunTime, StageGraph, port};
 use super::random::SourceNoise;
-use crate::backend::{CompiledGraph, Lane};
+use crate::backend::{CompiledGraph, Lane, LaneTensor};
 use crate::bundle::{Manifest, Tables};
 use crate::ids::GraphId;
 use crate::tensor::{DType, Shape, Signature, Tensor};
 use source::HarmonicSource;
 use std::sync::Arc;
 
-/// The `HiFT` vocoder of CosyVoice2 on one lane.
+/// The `HiFT` vocoder of CosyVoice2 on one lane; tensors are kept where its decoder works.
 ///
-/// A waveform takes three calls, in order: [`Self::pitch`], [`Self::excite`], [`Self::decode`]; each reads what the one
-/// before left behind.
+/// A waveform takes a mel ([`Self::mel_mut`] or [`Self::set_mel`]) and three calls, in order: [`Self::pitch`],
+/// [`Self::excite`], [`Self::decode`]; each reads what the one before left behind.
 #[derive(Debug)]
 pub struct HiftStage {
     pitch_graph: StageGraph,
@@ -24,10 +24,11 @@ pub struct HiftStage {
     harmonics: HarmonicSource,
     samples_per_frame: usize,
     audio_limit: f32,
-    f0: Tensor,
+    mel: LaneTensor,
+    f0: LaneTensor,
     source: Vec<f32>,
-    source_pad: Tensor,
-    audio: Tensor,
+    source_pad: LaneTensor,
+    audio: LaneTensor,
 }
 
 impl HiftStage {
@@ -53,10 +54,13 @@ impl HiftStage {
         let samples_per_frame = manifest.samples_per_frame;
         let pitch_contract = pitch_contract(manifest.mel_bins);
         let decode_contract = decode_contract(manifest.mel_bins, samples_per_frame);
-        let floats = |dims: &[usize]| Tensor::zeros(DType::F32, Shape::new(dims));
+        let place = lane.place_for(decode.as_ref());
+        let floats = |dims: &[usize]| place.tensor(DType::F32, Shape::new(dims));
+        let open =
+            |graph, compiled, contract| StageGraph::open(graph, compiled, lane, &place, contract);
         Ok(Self {
-            pitch_graph: StageGraph::open(GraphId::HiftF0, pitch, lane, &pitch_contract)?,
-            decode_graph: StageGraph::open(GraphId::HiftDecode, decode, lane, &decode_contract)?,
+            pitch_graph: open(GraphId::HiftF0, pitch, &pitch_contract)?,
+            decode_graph: open(GraphId::HiftDecode, decode, &decode_contract)?,
             harmonics: HarmonicSource::new(
                 spec,
                 manifest.sample_rate,
@@ -66,35 +70,62 @@ impl HiftStage {
             ),
             samples_per_frame,
             audio_limit: spec.audio_limit,
-            f0: floats(&[1, 0]),
+            mel: floats(&[1, manifest.mel_bins, 0])?,
+            f0: floats(&[1, 0])?,
             source: Vec::new(),
-            source_pad: floats(&[1, 1, 2 * edges::CONTEXT]),
-            audio: floats(&[1, 0]),
+            source_pad: floats(&[1, 1, 2 * edges::CONTEXT])?,
+            audio: floats(&[1, 0])?,
         })
     }
 
-    /// F0 of each frame of `mel` `[1, bins, frames]`, in Hz.
+    /// The mel to make audio of, `[1, bins, frames]`, to be filled where it is.
+    pub fn mel_mut(&mut self) -> &mut LaneTensor {
+        &mut self.mel
+    }
+
+    /// Takes a mel from the host, `[1, bins, frames]`.
     ///
     /// # Errors
-    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`].
-    pub fn pitch(&mut self, mel: &Tensor) -> Result<&[f32], SpeechError> {
-        self.f0.reshape(Shape::new(&[1, frames(mel)]));
-        self.pitch_graph.run([mel.view()], [self.f0.view_mut()])?;
-        finite(GraphId::HiftF0, &self.f0)
+    /// [`SpeechError::Memory`], or [`SpeechError::View`] when it is not f32.
+    pub fn set_mel(&mut self, mel: &Tensor) -> Result<(), SpeechError> {
+        self.mel.reshape(mel.shape())?;
+        self.mel.stage()?.copy_from_slice(mel.elements::<f32>()?);
+        Ok(self.mel.send()?)
+    }
+
+    /// F0 of each frame of the mel, in Hz.
+    ///
+    /// # Errors
+    /// [`SpeechError::Run`], [`SpeechError::Memory`], or [`SpeechError::NotFinite`].
+    pub fn pitch(&mut self) -> Result<&[f32], SpeechError> {
+        self.f0.reshape(Shape::new(&[1, frames(&self.mel)]))?;
+        self.pitch_graph
+            .run([self.mel.view()], [self.f0.view_mut()])?;
+        self.f0.fetch()?;
+        let f0 = self.f0.fetched()?;
+        finite(GraphId::HiftF0, f0)?;
+        Ok(f0)
     }
 
     /// Makes the source for the F0 found last, one value per audio sample.
     ///
     /// `known`: samples of an earlier call that this one's first samples repeat; empty at a signal's beginning.
     ///
+    /// # Errors
+    /// [`SpeechError::Memory`].
+    ///
     /// # Panics
     /// If `known` is longer than the signal.
-    pub fn excite(&mut self, noise: &mut dyn SourceNoise, known: &[f32]) -> &[f32] {
-        let f0 = self.f0.elements::<f32>().expect("F0 is f32");
+    pub fn excite(
+        &mut self,
+        noise: &mut dyn SourceNoise,
+        known: &[f32],
+    ) -> Result<&[f32], SpeechError> {
+        let f0 = self.f0.fetched()?;
         self.source.resize(f0.len() * self.samples_per_frame, 0.0);
         self.harmonics.fill(f0, noise, &mut self.source);
         self.source[..known.len()].copy_from_slice(known);
-        &self.source
+        Ok(&self.source)
     }
 
     /// Takes a source made elsewhere, in place of [`Self::excite`].
@@ -103,24 +134,26 @@ impl HiftStage {
         self.source.extend_from_slice(source);
     }
 
-    /// The waveform of `mel` `[1, bins, frames]` under the source at hand, within plus and minus the audio limit.
+    /// The waveform of the mel under the source at hand, within plus and minus the audio limit.
     ///
     /// # Errors
-    /// [`SpeechError::Run`], or [`SpeechError::NotFinite`].
+    /// [`SpeechError::Run`], [`SpeechError::Memory`], or [`SpeechError::NotFinite`].
     ///
     /// # Panics
     /// If the source is not as long as the mel.
-    pub fn decode(&mut self, mel: &Tensor) -> Result<&[f32], SpeechError> {
-        let samples = frames(mel) * self.samples_per_frame;
+    pub fn decode(&mut self) -> Result<&[f32], SpeechError> {
+        let samples = frames(&self.mel) * self.samples_per_frame;
         assert_eq!(self.source.len(), samples, "one source value per sample");
         let padded = Shape::new(&[1, 1, samples + 2 * edges::CONTEXT]);
-        self.source_pad.reshape(padded);
-        edges::reflect(&self.source, self.source_pad.elements_mut()?);
-        self.audio.reshape(Shape::new(&[1, samples]));
-        let inputs = [mel.view(), self.source_pad.view()];
+        self.source_pad.reshape(padded)?;
+        edges::reflect(&self.source, self.source_pad.stage()?);
+        self.source_pad.send()?;
+        self.audio.reshape(Shape::new(&[1, samples]))?;
+        let inputs = [self.mel.view(), self.source_pad.view()];
         self.decode_graph.run(inputs, [self.audio.view_mut()])?;
-        finite(GraphId::HiftDecode, &self.audio)?;
-        let audio = self.audio.elements_mut()?;
+        self.audio.fetch()?;
+        let audio = self.audio.fetched()?;
+        finite(GraphId::HiftDecode, audio)?;
         edges::finish(audio, self.audio_limit);
         Ok(audio)
     }
@@ -134,14 +167,13 @@ impl HiftStage {
     }
 }
 
-fn frames(mel: &Tensor) -> usize {
+fn frames(mel: &LaneTensor) -> usize {
     mel.shape().dims()[2]
 }
 
-fn finite(graph: GraphId, tensor: &Tensor) -> Result<&[f32], SpeechError> {
-    let values = tensor.elements::<f32>()?;
+fn finite(graph: GraphId, values: &[f32]) -> Result<(), SpeechError> {
     if values.iter().all(|value| value.is_finite()) {
-        Ok(values)
+        Ok(())
     } else {
         Err(SpeechError::NotFinite { graph })
     }

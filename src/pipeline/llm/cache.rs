@@ -1,43 +1,73 @@
 //! Keys and values of everything the language model has read, one row per utterance.
 
+use crate::backend::{AppendShape, BlockCopy, LaneMemory, Place, RunError, Tokens};
 use crate::bundle::LlmSpec;
-use crate::tensor::{DType, Shape, Tensor, TensorView};
+use crate::tensor::{DType, Shape, TensorView, TensorViewMut};
 
 /// Capacities a row can have; an engine is optimised for these sizes of the `past` axis.
 pub const BUCKETS: [usize; 5] = [128, 256, 512, 1024, 2048];
 
-/// The KV cache of a decode batch.
+/// The KV cache of a decode batch, where the language model works.
 ///
 /// Per layer and side `[rows, Hkv, P, D]`, rows outermost, so that the rows in use are one contiguous prefix. `P` is
 /// the smallest bucket that holds the longest row. A row's unused tail is zero or stale; the validity mask hides it.
+/// Each bucket has memory of its own, which stays, so that the tensors of a bucket are always the same ones.
 #[derive(Debug)]
 pub(super) struct KvCache {
-    heads: usize,
-    head_dim: usize,
+    place: Place,
+    sides: Sides,
+    /// Rows there is room for.
+    capacity: usize,
+    /// Index of the present bucket.
     bucket: usize,
     lengths: Vec<usize>,
-    valid: Tensor,
-    sides: Vec<Tensor>,
+    buckets: [Option<Bucket>; BUCKETS.len()],
 }
 
+/// The keys and values of every layer.
+#[derive(Debug, Clone, Copy)]
+struct Sides {
+    count: usize,
+    heads: usize,
+    head_dim: usize,
+    dtype: DType,
+}
+
+/// The memory of one bucket.
+#[derive(Debug)]
+struct Bucket {
+    valid: LaneMemory,
+    sides: LaneMemory,
+}
+
+/// The new keys and values that a call gives.
+#[derive(Debug)]
+pub(super) struct FreshSides {
+    sides: Sides,
+    shape: Shape,
+    memory: LaneMemory,
+}
+
+const F32: usize = size_of::<f32>();
+
 impl KvCache {
-    /// An empty cache for the `k` and `v` of every layer.
-    pub(super) fn new(spec: &LlmSpec) -> Self {
-        let bucket = BUCKETS[0];
-        let none = Shape::new(&[0, spec.kv_heads, bucket, spec.head_dim]);
-        Self {
-            heads: spec.kv_heads,
-            head_dim: spec.head_dim,
-            bucket,
-            lengths: Vec::new(),
-            valid: Tensor::zeros(DType::F32, Shape::new(&[0, bucket])),
-            sides: vec![Tensor::zeros(spec.kv_dtype, none); 2 * spec.layers],
-        }
+    /// An empty cache of up to `capacity` rows for the `k` and `v` of every layer.
+    pub(super) fn new(place: &Place, spec: &LlmSpec, capacity: usize) -> Result<Self, RunError> {
+        let mut cache = Self {
+            place: place.clone(),
+            sides: Sides::of(spec),
+            capacity,
+            bucket: 0,
+            lengths: Vec::with_capacity(capacity),
+            buckets: Default::default(),
+        };
+        cache.enter(0)?;
+        Ok(cache)
     }
 
     /// The smallest bucket for `positions`, if there is one.
-    pub(super) fn bucket_for(positions: usize) -> Option<usize> {
-        BUCKETS.into_iter().find(|&bucket| bucket >= positions)
+    fn bucket_for(positions: usize) -> Option<usize> {
+        BUCKETS.into_iter().position(|bucket| bucket >= positions)
     }
 
     /// Rows in use.
@@ -50,318 +80,305 @@ impl KvCache {
         self.lengths[row]
     }
 
+    /// Index of the present bucket.
+    pub(super) fn bucket(&self) -> usize {
+        self.bucket
+    }
+
     /// Adds an empty row behind the others.
-    pub(super) fn push_row(&mut self) {
+    ///
+    /// # Panics
+    /// If there is no room for it.
+    pub(super) fn push_row(&mut self) -> Result<(), RunError> {
+        assert!(self.rows() < self.capacity, "rows are given out by slot");
+        self.clear_rows(self.rows(), 1)?;
         self.lengths.push(0);
-        self.fit_rows();
+        Ok(())
     }
 
     /// Removes a row; the last row takes its place. Moves to a smaller bucket where the rows left fit one.
-    pub(super) fn swap_remove_row(&mut self, row: usize) {
-        let last = self.lengths.len() - 1;
-        if row != last {
-            for tensor in self.sides.iter_mut().chain([&mut self.valid]) {
-                copy_row(tensor, last, row);
-            }
-        }
+    pub(super) fn swap_remove_row(&mut self, row: usize) -> Result<(), RunError> {
+        let last = self.rows() - 1;
         self.lengths.swap_remove(row);
-        self.shrink();
-        self.fit_rows();
+        if row != last {
+            let (row_bytes, positions) = (self.row_bytes(), BUCKETS[self.bucket]);
+            let mark_bytes = positions * F32;
+            let marks = BlockCopy::whole(last * mark_bytes, row * mark_bytes, mark_bytes);
+            self.present().valid.copy_within(&marks)?;
+            let (count, pitch) = (self.sides.count, self.side_bytes());
+            let copy = BlockCopy {
+                from: last * row_bytes,
+                from_pitch: pitch,
+                to: row * row_bytes,
+                to_pitch: pitch,
+                bytes: row_bytes,
+                count,
+            };
+            self.present().sides.copy_within(&copy)?;
+        }
+        self.settle()
     }
 
     /// Moves to a larger bucket where `positions` do not fit the present one.
     ///
     /// # Panics
     /// If no bucket is large enough; the caller bounds an utterance by the largest.
-    pub(super) fn reserve(&mut self, positions: usize) {
-        if positions <= self.bucket {
-            return;
+    pub(super) fn reserve(&mut self, positions: usize) -> Result<(), RunError> {
+        if positions <= BUCKETS[self.bucket] {
+            return Ok(());
         }
         let wider = Self::bucket_for(positions).expect("utterances are bounded when admitted");
-        let rows = self.rows();
-        for side in &mut self.sides {
-            widen(side, rows * self.heads, self.bucket, wider, self.head_dim);
-            side.reshape(Shape::new(&[rows, self.heads, wider, self.head_dim]));
-        }
-        widen(&mut self.valid, rows, self.bucket, wider, 1);
-        self.valid.reshape(Shape::new(&[rows, wider]));
-        self.bucket = wider;
-        for (row, &length) in self.lengths.iter().enumerate() {
-            mark_valid(&mut self.valid, row, wider, length);
-        }
+        self.move_to(wider)
     }
 
-    /// Appends positions to a row, from each side's new rows `[batch, Hkv, S, D]`, in the order of [`Self::sides`].
-    ///
-    /// `from` is the row inside the new rows; the first `count` of its `S` positions are taken.
-    pub(super) fn append(&mut self, row: usize, new: &[Tensor], from: usize, count: usize) {
-        let length = self.lengths[row];
-        debug_assert!(length + count <= self.bucket, "reserved before the run");
-        for (side, new) in self.sides.iter_mut().zip(new) {
-            let position_bytes = self.head_dim * side.dtype().size();
-            let positions = new.shape().dims()[2];
-            for head in 0..self.heads {
-                let source = (from * self.heads + head) * positions * position_bytes;
-                let target = ((row * self.heads + head) * self.bucket + length) * position_bytes;
-                let bytes = count * position_bytes;
-                side.bytes_mut()[target..target + bytes]
-                    .copy_from_slice(&new.bytes()[source..source + bytes]);
-            }
-        }
+    /// Appends a call's new positions, of which the call's own inputs tell where they belong and whether they count, to
+    /// the rows from `first_row` on.
+    pub(super) fn append(
+        &mut self,
+        first_row: usize,
+        fresh: &FreshSides,
+        tokens: &Tokens<'_>,
+    ) -> Result<(), RunError> {
+        let dims = fresh.shape.dims();
+        let shape = AppendShape {
+            sides: self.sides.count,
+            past_side_bytes: self.side_bytes(),
+            fresh_side_bytes: fresh.side_bytes(),
+            rows: dims[0],
+            heads: self.sides.heads,
+            capacity: BUCKETS[self.bucket],
+            count: dims[2],
+            position_bytes: self.sides.position_bytes(),
+        };
+        let Bucket { valid, sides } = self.present();
+        sides.append(valid, &fresh.memory, tokens, first_row, &shape)
+    }
+
+    /// Notes that a row has `count` positions more, which were appended.
+    pub(super) fn grown(&mut self, row: usize, count: usize) {
         self.lengths[row] += count;
-        mark_valid(&mut self.valid, row, self.bucket, length + count);
+        debug_assert!(
+            self.lengths[row] <= BUCKETS[self.bucket],
+            "reserved before the run"
+        );
     }
 
     /// Which positions are real: `[rows, P]`, 1 or 0.
     pub(super) fn valid(&self) -> TensorView<'_> {
-        self.valid.view()
+        let shape = Shape::new(&[self.rows(), BUCKETS[self.bucket]]);
+        self.entered().valid.view(0, DType::F32, shape)
     }
 
     /// `k_0 v_0 k_1 v_1 …`, each `[rows, Hkv, P, D]`.
     pub(super) fn sides(&self) -> impl Iterator<Item = TensorView<'_>> {
-        self.sides.iter().map(Tensor::view)
+        let shape = self.sides.shape(self.rows(), BUCKETS[self.bucket]);
+        let (memory, pitch) = (&self.entered().sides, self.side_bytes());
+        (0..self.sides.count).map(move |side| memory.view(side * pitch, self.sides.dtype, shape))
     }
 
+    /// Moves to a smaller bucket where the rows fit one.
+    ///
     /// Every row keeps room for one position more, so that the next step does not undo it.
-    fn shrink(&mut self) {
+    pub(super) fn settle(&mut self) -> Result<(), RunError> {
         let longest = self.lengths.iter().max().map_or(0, |length| length + 1);
-        let Some(narrower) = Self::bucket_for(longest).filter(|&bucket| bucket < self.bucket)
-        else {
-            return;
-        };
-        let rows = self.rows();
-        for side in &mut self.sides {
-            narrow(
-                side,
-                rows * self.heads,
-                self.bucket,
-                narrower,
-                self.head_dim,
-            );
+        match Self::bucket_for(longest) {
+            Some(narrower) if narrower < self.bucket => self.move_to(narrower),
+            _ => Ok(()),
         }
-        narrow(&mut self.valid, rows, self.bucket, narrower, 1);
-        self.bucket = narrower;
     }
 
-    fn fit_rows(&mut self) {
-        let rows = self.rows();
-        self.valid.reshape(Shape::new(&[rows, self.bucket]));
-        let shape = Shape::new(&[rows, self.heads, self.bucket, self.head_dim]);
-        for side in &mut self.sides {
-            side.reshape(shape);
+    /// Moves what the rows hold to another bucket. All rows there may be are moved, as blocks at equal distances.
+    fn move_to(&mut self, bucket: usize) -> Result<(), RunError> {
+        let mut left = self.buckets[self.bucket].take().expect("the present one");
+        let before = std::mem::replace(&mut self.bucket, bucket);
+        let moved = self.take_over(&mut left, BUCKETS[before]);
+        self.buckets[before] = Some(left);
+        if moved.is_err() {
+            self.bucket = before;
         }
+        moved
+    }
+
+    fn take_over(&mut self, left: &mut Bucket, positions: usize) -> Result<(), RunError> {
+        self.enter(self.bucket)?;
+        if self.lengths.iter().all(|&length| length == 0) {
+            return self.clear_rows(0, self.rows());
+        }
+        let present = BUCKETS[self.bucket];
+        let blocks = self.sides.count * self.capacity * self.sides.heads;
+        let (unit, rows) = (self.sides.position_bytes(), self.capacity);
+        let Bucket { valid, sides } = self.present();
+        move_blocks(
+            sides,
+            present * unit,
+            &mut left.sides,
+            positions * unit,
+            blocks,
+        )?;
+        move_blocks(valid, present * F32, &mut left.valid, positions * F32, rows)
+    }
+
+    /// Makes a bucket's memory where it has none yet. All of it is zero then: what a mask hides must still be a number.
+    fn enter(&mut self, bucket: usize) -> Result<(), RunError> {
+        if self.buckets[bucket].is_some() {
+            return Ok(());
+        }
+        let positions = BUCKETS[bucket];
+        let side = self.sides.shape(self.capacity, positions).elements() * self.sides.dtype.size();
+        let mut made = Bucket {
+            valid: self.place.memory(),
+            sides: self.place.memory(),
+        };
+        for (memory, bytes) in [
+            (&mut made.valid, self.capacity * positions * F32),
+            (&mut made.sides, self.sides.count * side),
+        ] {
+            memory.resize(bytes)?;
+            memory.zero(0, bytes, bytes, 1)?;
+        }
+        self.buckets[bucket] = Some(made);
+        Ok(())
+    }
+
+    fn clear_rows(&mut self, first: usize, count: usize) -> Result<(), RunError> {
+        let (row_bytes, side_bytes) = (self.row_bytes(), self.side_bytes());
+        let (sides, mark_bytes) = (self.sides.count, BUCKETS[self.bucket] * F32);
+        let present = self.present();
+        let marks = count * mark_bytes;
+        present.valid.zero(first * mark_bytes, marks, marks, 1)?;
+        let bytes = count * row_bytes;
+        present
+            .sides
+            .zero(first * row_bytes, side_bytes, bytes, sides)
+    }
+
+    fn entered(&self) -> &Bucket {
+        self.buckets[self.bucket].as_ref().expect("entered")
+    }
+
+    fn present(&mut self) -> &mut Bucket {
+        self.buckets[self.bucket].as_mut().expect("entered")
+    }
+
+    /// Bytes of one row of one side in the present bucket.
+    fn row_bytes(&self) -> usize {
+        self.sides.heads * BUCKETS[self.bucket] * self.sides.position_bytes()
+    }
+
+    /// Bytes from one side to the next in the present bucket.
+    fn side_bytes(&self) -> usize {
+        self.capacity * self.row_bytes()
+    }
+}
+
+impl Sides {
+    fn of(spec: &LlmSpec) -> Self {
+        Self {
+            count: 2 * spec.layers,
+            heads: spec.kv_heads,
+            head_dim: spec.head_dim,
+            dtype: spec.kv_dtype,
+        }
+    }
+
+    fn shape(&self, rows: usize, positions: usize) -> Shape {
+        Shape::new(&[rows, self.heads, positions, self.head_dim])
+    }
+
+    fn position_bytes(&self) -> usize {
+        self.head_dim * self.dtype.size()
+    }
+}
+
+impl FreshSides {
+    pub(super) fn new(place: &Place, spec: &LlmSpec) -> Self {
+        let sides = Sides::of(spec);
+        Self {
+            sides,
+            shape: sides.shape(0, 0),
+            memory: place.memory(),
+        }
+    }
+
+    /// Makes room for a call of so many rows and new positions.
+    pub(super) fn resize(&mut self, rows: usize, positions: usize) -> Result<(), RunError> {
+        self.shape = self.sides.shape(rows, positions);
+        self.memory.resize(self.sides.count * self.side_bytes())
+    }
+
+    /// `k_0 v_0 k_1 v_1 …`, each `[rows, Hkv, S, D]`, to write.
+    pub(super) fn views_mut(&mut self) -> impl Iterator<Item = TensorViewMut<'_>> {
+        let Sides { count, dtype, .. } = self.sides;
+        let pitch = self.side_bytes();
+        self.memory.views_mut(pitch, dtype, self.shape, count)
+    }
+
+    /// How often they came to lie elsewhere.
+    pub(super) fn moves(&self) -> u64 {
+        self.memory.moves()
+    }
+
+    fn side_bytes(&self) -> usize {
+        let bytes = self.shape.elements() * self.sides.dtype.size();
+        bytes.next_multiple_of(LaneMemory::ALIGNMENT)
     }
 }
 
 /// An empty past, which a prefill reads: one position that is not real.
 #[derive(Debug)]
 pub(super) struct EmptyPast {
-    side: Tensor,
-    sides: usize,
+    sides: Sides,
+    valid: LaneMemory,
+    side: LaneMemory,
 }
 
 impl EmptyPast {
-    pub(super) fn new(spec: &LlmSpec) -> Self {
-        let shape = Shape::new(&[1, spec.kv_heads, 1, spec.head_dim]);
-        Self {
-            side: Tensor::zeros(spec.kv_dtype, shape),
-            sides: 2 * spec.layers,
-        }
+    pub(super) fn new(place: &Place, spec: &LlmSpec) -> Result<Self, RunError> {
+        let sides = Sides::of(spec);
+        let zeros = |bytes: usize| {
+            let mut memory = place.memory();
+            memory.resize(bytes)?;
+            memory.zero(0, bytes, bytes, 1)?;
+            Ok::<LaneMemory, RunError>(memory)
+        };
+        Ok(Self {
+            valid: zeros(F32)?,
+            side: zeros(sides.heads * sides.position_bytes())?,
+            sides,
+        })
     }
 
-    pub(super) fn valid() -> TensorView<'static> {
-        TensorView::of(Shape::new(&[1, 1]), &[0f32]).expect("one value")
+    pub(super) fn valid(&self) -> TensorView<'_> {
+        self.valid.view(0, DType::F32, Shape::new(&[1, 1]))
     }
 
     pub(super) fn sides(&self) -> impl Iterator<Item = TensorView<'_>> {
-        std::iter::repeat_n(self.side.view(), self.sides)
+        let Sides { count, dtype, .. } = self.sides;
+        let shape = self.sides.shape(1, 1);
+        std::iter::repeat_with(move || self.side.view(0, dtype, shape)).take(count)
     }
 }
 
-fn copy_row(tensor: &mut Tensor, from: usize, to: usize) {
-    let rows = tensor.shape().dims()[0];
-    let bytes = tensor.bytes().len() / rows;
-    tensor
-        .bytes_mut()
-        .copy_within(from * bytes..(from + 1) * bytes, to * bytes);
+/// Copies as much of each block as both have, and zeroes the rest of it.
+fn move_blocks(
+    to: &mut LaneMemory,
+    to_bytes: usize,
+    from: &mut LaneMemory,
+    from_bytes: usize,
+    count: usize,
+) -> Result<(), RunError> {
+    let bytes = to_bytes.min(from_bytes);
+    let copy = BlockCopy {
+        from: 0,
+        from_pitch: from_bytes,
+        to: 0,
+        to_pitch: to_bytes,
+        bytes,
+        count,
+    };
+    to.copy_from(from, &copy)?;
+    to.zero(bytes, to_bytes, to_bytes - bytes, count)
 }
 
-/// Moves blocks of `narrow` positions apart to `wide`, from the last to the first, within the tensor's own memory.
-fn widen(tensor: &mut Tensor, blocks: usize, narrow: usize, wide: usize, width: usize) {
-    tensor.reshape(Shape::new(&[blocks, wide, width]));
-    let position_bytes = width * tensor.dtype().size();
-    let bytes = tensor.bytes_mut();
-    for block in (1..blocks).rev() {
-        let source = block * narrow * position_bytes;
-        bytes.copy_within(
-            source..source + narrow * position_bytes,
-            block * wide * position_bytes,
-        );
-    }
-}
-
-/// Moves blocks of `wide` positions together to their first `narrow`, from the first to the last.
-fn narrow(tensor: &mut Tensor, blocks: usize, wide: usize, narrow: usize, width: usize) {
-    let position_bytes = width * tensor.dtype().size();
-    let bytes = tensor.bytes_mut();
-    for block in 1..blocks {
-        let source = block * wide * position_bytes;
-        bytes.copy_within(
-            source..source + narrow * position_bytes,
-            block * narrow * position_bytes,
-        );
-    }
-}
-
-fn mark_valid(valid: &mut Tensor, row: usize, bucket: usize, length: usize) {
-    let valid = valid.elements_mut::<f32>().expect("the mask is f32");
-    let row = &mut valid[row * bucket..(row + 1) * bucket];
-    row[..length].fill(1.0);
-    row[length..].fill(0.0);
-}
-
-#[cfg(test)]
-#[expect(clippy::float_cmp, reason = "values are copied, never computed")]
-mod tests {
-    use super::*;
-
-    const HEADS: usize = 2;
-    const DIM: usize = 4;
-
-    fn cache() -> KvCache {
-        KvCache {
-            heads: HEADS,
-            head_dim: DIM,
-            bucket: BUCKETS[0],
-            lengths: Vec::new(),
-            valid: Tensor::zeros(DType::F32, Shape::new(&[0, BUCKETS[0]])),
-            sides: vec![Tensor::zeros(DType::F32, Shape::new(&[0, HEADS, BUCKETS[0], DIM])); 2],
-        }
-    }
-
-    /// A value that names its utterance, position, side and head.
-    fn value(utterance: usize, position: usize, side: usize, head: usize) -> f32 {
-        let value = utterance * 10_000 + position * 10 + side * 2 + head;
-        f32::from(u16::try_from(value).expect("small"))
-    }
-
-    fn new_rows(utterance: usize, first: usize, count: usize) -> Vec<Tensor> {
-        let shape = Shape::new(&[1, HEADS, count, DIM]);
-        (0..2)
-            .map(|side| {
-                let mut elements = Vec::new();
-                for head in 0..HEADS {
-                    for position in first..first + count {
-                        elements.extend([value(utterance, position, side, head); DIM]);
-                    }
-                }
-                Tensor::from_elements(shape, &elements).expect("fills")
-            })
-            .collect()
-    }
-
-    /// Every valid value of a row, and that exactly `length` positions are valid.
-    fn row_is(cache: &KvCache, row: usize, utterance: usize, length: usize) {
-        let valid = cache.valid().elements::<f32>().expect("f32");
-        let valid = &valid[row * cache.bucket..(row + 1) * cache.bucket];
-        assert_eq!(valid.iter().filter(|&&v| v == 1.0).count(), length);
-        assert!(valid[..length].iter().all(|&v| v == 1.0));
-        for (index, side) in cache.sides().enumerate() {
-            let values = side.elements::<f32>().expect("f32");
-            for head in 0..HEADS {
-                for position in 0..length {
-                    let at = ((row * HEADS + head) * cache.bucket + position) * DIM;
-                    let wanted = value(utterance, position, index, head);
-                    assert_eq!(
-                        values[at..at + DIM],
-                        [wanted; DIM],
-                        "row {row} position {position}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn rows_survive_growth_and_compaction() {
-        let mut cache = cache();
-        for utterance in 0..3 {
-            cache.push_row();
-            cache.append(utterance, &new_rows(utterance, 0, 100), 0, 100);
-        }
-        cache.reserve(129);
-        assert_eq!(cache.bucket, 256);
-        for position in 100..140 {
-            cache.append(1, &new_rows(1, position, 1), 0, 1);
-        }
-        for (row, length) in [(0, 100), (1, 140), (2, 100)] {
-            row_is(&cache, row, row, length);
-        }
-        cache.swap_remove_row(0);
-        row_is(&cache, 0, 2, 100);
-        row_is(&cache, 1, 1, 140);
-    }
-
-    #[test]
-    fn a_reused_row_starts_clean() {
-        let mut cache = cache();
-        cache.push_row();
-        cache.append(0, &new_rows(1, 0, 5), 0, 5);
-        cache.swap_remove_row(0);
-        cache.push_row();
-        row_is(&cache, 0, 0, 0);
-        for side in cache.sides() {
-            assert!(
-                side.elements::<f32>()
-                    .expect("f32")
-                    .iter()
-                    .all(|&v| v == 0.0)
-            );
-        }
-    }
-
-    #[test]
-    fn the_bucket_narrows_when_the_longest_row_goes() {
-        let mut cache = cache();
-        for utterance in 0..3 {
-            cache.push_row();
-            cache.append(utterance, &new_rows(utterance, 0, 100), 0, 100);
-        }
-        cache.reserve(300);
-        cache.append(1, &new_rows(1, 100, 200), 0, 200);
-        cache.swap_remove_row(0);
-        assert_eq!(cache.bucket, 512, "the longest row is still there");
-        cache.swap_remove_row(1);
-        assert_eq!(cache.bucket, BUCKETS[0]);
-        row_is(&cache, 0, 2, 100);
-        for position in 100..127 {
-            cache.append(0, &new_rows(2, position, 1), 0, 1);
-        }
-        row_is(&cache, 0, 2, 127);
-    }
-
-    #[test]
-    fn a_row_that_fills_its_bucket_keeps_it() {
-        let mut cache = cache();
-        for utterance in 0..2 {
-            cache.push_row();
-            cache.reserve(256);
-            cache.append(utterance, &new_rows(utterance, 0, 128), 0, 128);
-        }
-        cache.swap_remove_row(0);
-        assert_eq!(cache.bucket, 256, "the next position would widen it again");
-        row_is(&cache, 0, 1, 128);
-    }
-
-    #[test]
-    fn an_emptied_cache_returns_to_the_smallest_bucket() {
-        let mut cache = cache();
-        cache.push_row();
-        cache.reserve(300);
-        assert_eq!(cache.bucket, 512);
-        cache.swap_remove_row(0);
-        cache.push_row();
-        assert_eq!(cache.bucket, BUCKETS[0]);
-        row_is(&cache, 0, 0, 0);
-    }
-}
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! The language model: a prompt in, one speech token's logits after another out.
 
 mod cache;
+mod call;
 mod prompt;
 mod slots;
 
@@ -10,19 +11,23 @@ pub use slots::SlotId;
 
 use super::error::{OpenError, SpeechError};
 use super::graph::{RunTime, StageGraph, port};
-use crate::backend::{CompiledGraph, Lane};
+use super::recordings::{Condition, Recordings};
+use crate::backend::{CompiledGraph, Lane, Place};
 use crate::bundle::{LlmSpec, Tables};
 use crate::ids::GraphId;
-use crate::tensor::{DType, Shape, Signature, Tensor};
+use crate::tensor::{DType, Placement, Signature};
 use cache::{EmptyPast, KvCache};
+use call::Call;
 use slots::Slots;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The language model on one lane, decoding up to a fixed number of utterances together.
 ///
 /// An utterance is admitted by [`Self::prefill`], owns a [`SlotId`] while it decodes, and is let go by
-/// [`Self::release`]. Rows in use are kept without gaps. Once warm, [`Self::decode`] allocates nothing unless the
-/// cache moves to a larger bucket.
+/// [`Self::release`]. Rows in use are kept without gaps. The cache is where the graph works: a step gives it embeddings,
+/// takes logits, and waits once. Once warm, [`Self::decode`] allocates nothing unless the cache enters a bucket for the
+/// first time.
 #[derive(Debug)]
 pub struct LlmStage {
     graph: StageGraph,
@@ -32,7 +37,13 @@ pub struct LlmStage {
     slots: Slots,
     cache: KvCache,
     empty_past: EmptyPast,
+    place: Place,
+    /// Reads prompts; grows with them.
+    prompt_call: Call,
+    /// Takes steps; as large from the first day as it will ever be, so that what was recorded stays true.
     call: Call,
+    /// Steps, by their rows and bucket.
+    recordings: Recordings<(usize, usize)>,
     /// Logits of each row's latest call, `[capacity, V]`.
     logits: Vec<f32>,
 }
@@ -44,18 +55,6 @@ pub struct Feed {
     pub slot: SlotId,
     /// The token drawn last.
     pub token: i32,
-}
-
-/// The tensors of one call, but for the past.
-#[derive(Debug)]
-struct Call {
-    width: usize,
-    inputs_embeds: Tensor,
-    position_ids: Tensor,
-    new_valid: Tensor,
-    last_index: Tensor,
-    logits: Tensor,
-    new_sides: Vec<Tensor>,
 }
 
 impl LlmStage {
@@ -71,16 +70,20 @@ impl LlmStage {
         rows: usize,
     ) -> Result<Self, OpenError> {
         check_tables(spec, &tables)?;
-        let graph = StageGraph::open(GraphId::Llm, compiled, lane, &contract(spec))?;
+        let place = lane.place_for(compiled.as_ref());
+        let graph = StageGraph::open(GraphId::Llm, compiled, lane, &place, &contract(spec))?;
         Ok(Self {
             graph,
             tables,
             head_rows: spec.head_rows,
             max_positions: spec.max_positions.min(BUCKETS[BUCKETS.len() - 1]),
             slots: Slots::new(rows),
-            cache: KvCache::new(spec),
-            empty_past: EmptyPast::new(spec),
-            call: Call::new(spec),
+            cache: KvCache::new(&place, spec, rows)?,
+            empty_past: EmptyPast::new(&place, spec)?,
+            prompt_call: Call::new(&place, spec)?,
+            call: Call::with_room(&place, spec, rows)?,
+            recordings: Recordings::default(),
+            place,
             logits: vec![0.0; rows * spec.head_rows],
         })
     }
@@ -106,13 +109,14 @@ impl LlmStage {
         let Some(slot) = self.slots.take() else {
             return Err(SpeechError::NoFreeRow(self.slots.capacity()));
         };
-        self.cache.push_row();
+        if let Err(error) = self.cache.push_row() {
+            self.slots.give_up(slot);
+            return Err(error.into());
+        }
         match self.read_prompt(prompt, positions) {
             Ok(()) => Ok(slot),
-            Err(error) => {
-                self.release(slot);
-                Err(error)
-            }
+            // What the first error broke may break the second call as well.
+            Err(error) => self.release(slot).and(Err(error)),
         }
     }
 
@@ -127,7 +131,7 @@ impl LlmStage {
         }
         let rows = self.cache.rows();
         let mut longest = 0;
-        self.call.clear(rows, 1);
+        self.call.clear(rows, 1)?;
         for feed in feeds {
             let row = self.row(feed.slot)?;
             let position = self.cache.length(row);
@@ -138,39 +142,82 @@ impl LlmStage {
                 });
             }
             longest = longest.max(position + 1);
-            let embedding = self.call.embedding_mut(row);
+            let embedding = self.call.embedding_mut(row)?;
             self.tables
                 .speech_embedding
                 .copy_row(feed.token, embedding)?;
-            self.call.place(row, position);
+            self.call.place(row, position)?;
         }
-        self.cache.reserve(longest);
-        let Call {
-            inputs_embeds,
-            position_ids,
-            new_valid,
-            last_index,
-            logits,
-            new_sides,
-            width: _,
-        } = &mut self.call;
-        let inputs = [
-            inputs_embeds.view(),
-            position_ids.view(),
-            self.cache.valid(),
-            new_valid.view(),
-            last_index.view(),
-        ];
-        self.graph.run(
-            inputs.into_iter().chain(self.cache.sides()),
-            std::iter::once(logits.view_mut()).chain(new_sides.iter_mut().map(Tensor::view_mut)),
-        )?;
+        self.cache.reserve(longest)?;
+        self.call.send()?;
+        let (condition, start) = (self.condition(), Instant::now());
+        if self.recordings.launch(&condition)? {
+            self.graph.count_launch(start);
+        } else {
+            self.take_step()?;
+        }
+        let logits = self.call.logits()?;
         for feed in feeds {
-            let row = self.row(feed.slot)?;
-            self.cache.append(row, &self.call.new_sides, row, 1);
-            self.keep_logits(row, row)?;
+            let row = self.slots.row(feed.slot).ok_or(SpeechError::StaleSlot)?;
+            self.cache.grown(row, 1);
+            keep(&mut self.logits, row, logits, row, self.head_rows);
         }
         Ok(())
+    }
+
+    /// Takes a step with every number of rows in every bucket and, on a device, records it for later ones.
+    ///
+    /// # Errors
+    /// [`SpeechError`] where a step fails, or an utterance is at work.
+    pub fn warm_up(&mut self) -> Result<(), SpeechError> {
+        if self.place.placement() == Placement::Host {
+            return Ok(());
+        }
+        let prompt = LlmPrompt {
+            text: vec![0],
+            speech: Vec::new(),
+        };
+        let mut slots = Vec::new();
+        let outcome = (0..self.slots.capacity()).try_for_each(|_| {
+            slots.push(self.prefill(&prompt)?);
+            self.record_steps(&slots)
+        });
+        let released = slots.into_iter().map(|slot| self.release(slot));
+        let released: Result<Vec<()>, SpeechError> = released.collect();
+        outcome.and(released.map(drop))
+    }
+
+    /// One step of these utterances in every bucket, each recorded.
+    fn record_steps(&mut self, slots: &[SlotId]) -> Result<(), SpeechError> {
+        for positions in BUCKETS {
+            self.cache.reserve(positions.min(self.max_positions))?;
+            let feeds = slots.iter().map(|&slot| Feed { slot, token: 0 });
+            self.decode(&feeds.collect::<Vec<Feed>>())?;
+            let (condition, place) = (self.condition(), self.place.clone());
+            let mut recordings = std::mem::take(&mut self.recordings);
+            recordings.record(&place, condition, || self.take_step());
+            self.recordings = recordings;
+        }
+        self.cache.settle()?;
+        Ok(())
+    }
+
+    /// The graph on a call's inputs and the past, and the past with what it gave.
+    fn take_step(&mut self) -> Result<(), SpeechError> {
+        let (inputs, outputs) = self.call.io(self.cache.valid());
+        self.graph
+            .run(inputs.into_iter().chain(self.cache.sides()), outputs)?;
+        let (fresh, tokens) = (self.call.fresh(), self.call.tokens());
+        Ok(self.cache.append(0, fresh, &tokens)?)
+    }
+
+    /// What the recorded work of a step depends on; the memory of a bucket never moves.
+    fn condition(&self) -> Condition<(usize, usize)> {
+        Condition {
+            sizes: (self.cache.rows(), self.cache.bucket()),
+            moves: self.call.moves(),
+            runs_on: self.graph.runs_on(),
+        }
     }
 
     /// Logits of the utterance's latest call, `[V]`.
@@ -183,15 +230,18 @@ impl LlmStage {
     }
 
     /// Lets an utterance go; does nothing for a slot given up before.
-    pub fn release(&mut self, slot: SlotId) {
+    ///
+    /// # Errors
+    /// [`SpeechError::Memory`] where another utterance's row could not take its place.
+    pub fn release(&mut self, slot: SlotId) -> Result<(), SpeechError> {
         let last = self.cache.rows().saturating_sub(1);
         let Some(row) = self.slots.give_up(slot) else {
-            return;
+            return Ok(());
         };
-        self.cache.swap_remove_row(row);
         let head_rows = self.head_rows;
         self.logits
             .copy_within(last * head_rows..(last + 1) * head_rows, row * head_rows);
+        Ok(self.cache.swap_remove_row(row)?)
     }
 
     pub(super) fn graphs(&mut self) -> [&mut StageGraph; 1] {
@@ -204,40 +254,18 @@ impl LlmStage {
 
     fn read_prompt(&mut self, prompt: &LlmPrompt, positions: usize) -> Result<(), SpeechError> {
         let row = self.cache.rows() - 1;
-        self.cache.reserve(positions);
-        self.call.clear(1, positions);
-        let embeds = self.call.inputs_embeds.elements_mut()?;
-        prompt.embed(&self.tables, embeds)?;
-        self.call.place_prompt(positions);
-        let Call {
-            inputs_embeds,
-            position_ids,
-            new_valid,
-            last_index,
-            logits,
-            new_sides,
-            width: _,
-        } = &mut self.call;
-        let inputs = [
-            inputs_embeds.view(),
-            position_ids.view(),
-            EmptyPast::valid(),
-            new_valid.view(),
-            last_index.view(),
-        ];
-        self.graph.run(
-            inputs.into_iter().chain(self.empty_past.sides()),
-            std::iter::once(logits.view_mut()).chain(new_sides.iter_mut().map(Tensor::view_mut)),
-        )?;
-        self.cache.append(row, &self.call.new_sides, 0, positions);
-        self.keep_logits(0, row)
-    }
-
-    fn keep_logits(&mut self, from: usize, row: usize) -> Result<(), SpeechError> {
-        let given = self.call.logits.elements::<f32>()?;
-        let size = self.head_rows;
-        self.logits[row * size..(row + 1) * size]
-            .copy_from_slice(&given[from * size..(from + 1) * size]);
+        self.cache.reserve(positions)?;
+        let call = &mut self.prompt_call;
+        call.clear(1, positions)?;
+        prompt.embed(&self.tables, call.embeddings_mut()?)?;
+        call.place_prompt(positions)?;
+        call.send()?;
+        let (inputs, outputs) = call.io(self.empty_past.valid());
+        self.graph
+            .run(inputs.into_iter().chain(self.empty_past.sides()), outputs)?;
+        self.cache.append(row, call.fresh(), &call.tokens())?;
+        self.cache.grown(row, positions);
+        keep(&mut self.logits, row, call.logits()?, 0, self.head_rows);
         Ok(())
     }
 
@@ -246,76 +274,9 @@ impl LlmStage {
     }
 }
 
-impl Call {
-    fn new(spec: &LlmSpec) -> Self {
-        let floats = |dims: &[usize]| Tensor::zeros(DType::F32, Shape::new(dims));
-        let ids = |dims: &[usize]| Tensor::zeros(DType::I32, Shape::new(dims));
-        let side = Shape::new(&[1, spec.kv_heads, 1, spec.head_dim]);
-        Self {
-            width: spec.hidden,
-            inputs_embeds: floats(&[1, 1, spec.hidden]),
-            position_ids: ids(&[1, 1]),
-            new_valid: floats(&[1, 1]),
-            last_index: ids(&[1]),
-            logits: floats(&[1, spec.head_rows]),
-            new_sides: vec![Tensor::zeros(spec.kv_dtype, side); 2 * spec.layers],
-        }
-    }
-
-    /// Sizes the tensors and fills the inputs with zeros: no new row is valid.
-    fn clear(&mut self, rows: usize, positions: usize) {
-        let head_rows = self.logits.shape().dims()[1];
-        self.inputs_embeds
-            .reshape(Shape::new(&[rows, positions, self.width]));
-        self.position_ids.reshape(Shape::new(&[rows, positions]));
-        self.new_valid.reshape(Shape::new(&[rows, positions]));
-        self.last_index.reshape(Shape::new(&[rows]));
-        self.logits.reshape(Shape::new(&[rows, head_rows]));
-        for side in &mut self.new_sides {
-            let shape = side.shape();
-            let dims = shape.dims();
-            side.reshape(Shape::new(&[rows, dims[1], positions, dims[3]]));
-        }
-        for input in [
-            &mut self.inputs_embeds,
-            &mut self.position_ids,
-            &mut self.new_valid,
-            &mut self.last_index,
-        ] {
-            input.bytes_mut().fill(0);
-        }
-    }
-
-    /// The embedding of a row's one new position.
-    fn embedding_mut(&mut self, row: usize) -> &mut [f32] {
-        let width = self.width;
-        let embeds = self
-            .inputs_embeds
-            .elements_mut()
-            .expect("embeddings are f32");
-        &mut embeds[row * width..(row + 1) * width]
-    }
-
-    /// Puts a row's one new position behind its past.
-    fn place(&mut self, row: usize, position: usize) {
-        self.position_ids.elements_mut().expect("positions are i32")[row] = index(position);
-        self.new_valid.elements_mut().expect("masks are f32")[row] = 1f32;
-    }
-
-    /// Counts a prompt's positions from zero and asks for the last one's logits.
-    fn place_prompt(&mut self, positions: usize) {
-        let ids = self.position_ids.elements_mut().expect("positions are i32");
-        for (id, position) in ids.iter_mut().zip(0..) {
-            *id = position;
-        }
-        let valid = self.new_valid.elements_mut().expect("masks are f32");
-        valid.fill(1f32);
-        self.last_index.elements_mut().expect("indices are i32")[0] = index(positions - 1);
-    }
-}
-
-fn index(position: usize) -> i32 {
-    i32::try_from(position).expect("positions are bounded by the largest bucket")
+/// Keeps one row's logits of a call.
+fn keep(kept: &mut [f32], row: usize, given: &[f32], from: usize, size: usize) {
+    kept[row * size..(row + 1) * size].copy_from_slice(&given[from * size..(from + 1) * size]);
 }
 
 fn check_tables(spec: &LlmSpec, tables: &Tables) -> Result<(), OpenError> {

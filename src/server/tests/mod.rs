@@ -9,7 +9,7 @@ mod socket;
 
 use super::{Model, Server, Settings};
 use crate::bundle::Bundle;
-use crate::deploy::Served;
+use crate::deploy::{Falls, Served};
 use crate::frontend::text::TextFrontend;
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::pipeline::{Speech, SpeechError, SpeechRequest};
@@ -17,6 +17,7 @@ use crate::scheduler::fake::{scheduler, speech};
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -80,9 +81,9 @@ fn model_of(
         file: "llm.onnx".into(),
         from_cache: false,
         passed_over: vec![],
-        falls: Default::default(),
+        falls: Falls::default(),
         notes: vec![],
-        at_hand: Default::default(),
+        at_hand: BTreeMap::default(),
     }];
     Model::new(
         &bundle,

@@ -277,10 +277,18 @@ fn an_explicit_folder_hides_the_others() {
             .iter()
             .all(|candidate| candidate.path.starts_with(empty.path()))
     );
+    let said = format!(
+        "no TensorRT-RTX library can be used: none in {}",
+        empty.path().display()
+    );
+    assert_eq!(error.to_string(), said);
+    let gone = SearchPath {
+        explicit: Some(empty.path().join("gone")),
+        roots: Vec::new(),
+    };
+    let error = TrtLibrary::load(Flavour::TensorRtRtx, &gone).expect_err("there is no folder");
     assert!(
-        error
-            .to_string()
-            .contains("libtensorrt_rtx.so.1: not there"),
+        error.to_string().ends_with("no folder looked in is there"),
         "{error}"
     );
     assert!(
