@@ -35,6 +35,8 @@ mod timings;
 mod crash_tests;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod gc_tests;
 
 pub use entry::Entry;
 pub use error::{CacheError, Corruption, ManifestFault};

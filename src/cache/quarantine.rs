@@ -286,9 +286,9 @@ mod tests {
 
     #[test]
     fn what_is_damaged_says_so_and_is_no_verdict_on_its_key() {
+        type Damage = fn(&Entry) -> std::io::Result<()>;
         let root = tempfile::tempdir().expect("temporary folder");
         let store = EngineStore::new(root.path());
-        type Damage = fn(&Entry) -> std::io::Result<()>;
         let damages: [(Damage, &str); 3] = [
             (
                 |entry| fs::write(entry.engine_path(), b"Engine"),

@@ -402,7 +402,7 @@ fn an_unfit_engine_goes_into_quarantine_and_the_next_link_serves() {
         );
         let reason = &built.passed_over[0].reason;
         assert!(reason.contains(said), "{behaviour:?}: {reason}");
-        assert_eq!(bench.heard.passed_over, [reason.clone()]);
+        assert_eq!(bench.heard.passed_over, std::slice::from_ref(reason));
 
         let quarantined = bench.store.quarantined().expect("readable");
         let entry = quarantined[0].entry.as_ref().expect("a manifest");

@@ -155,12 +155,11 @@ impl<'a> Shapes<'a> {
         if !is_standard(node) || data.is_none_or(|data| !self.computed.contains(data.as_str())) {
             return false;
         }
-        let axis = attribute(node, "axis").map_or(0, AttributeProto::i);
         match node.op_type() {
-            "Gather" | "Split" => axis == 0,
-            "Slice" => match node.input.get(3).filter(|axes| !axes.is_empty()) {
-                Some(axes) => self
-                    .constant(axes)
+            "Gather" | "Split" => attribute(node, "axis").map_or(0, AttributeProto::i) == 0,
+            "Slice" => match node.input.get(3).filter(|name| !name.is_empty()) {
+                Some(name) => self
+                    .constant(name)
                     .is_none_or(|axes| integers(axes).contains(&0)),
                 None => attribute(node, "axes").is_none_or(|axes| axes.ints.contains(&0)),
             },
@@ -310,7 +309,7 @@ mod tests {
         let generic = fixed("2", |builder| {
             builder
                 .constant("rows", &[3], &[0i64, 0, -1])
-                .constant("weight", &[2, 80, 80], &[0f32; 12_800])
+                .constant("weight", &[2, 80, 80], &vec![0f32; 12_800])
                 .node("Reshape", &["x", "rows"], &["r"])
                 .node("MatMul", &["weight", "r"], &["m"])
                 .node("Relu", &["x"], &["y"])
