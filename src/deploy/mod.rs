@@ -209,7 +209,7 @@ fn load(
         if let Some((precision, engine)) = engine {
             artifacts.insert(backend, stored(graph, engine)?);
             at_hand.insert(backend, precision);
-        } else if matches!(backend, BackendId::OrtCuda | BackendId::OrtCpu) {
+        } else if backend.runs_models() {
             artifacts.insert(backend, StoredArtifact::Onnx(model.clone()));
             // A model that was not compiled runs as it was exported.
             at_hand.insert(backend, Precision::Fp32);
