@@ -105,7 +105,7 @@ impl Hint for BuildError {
             Self::NothingBuilds { fix, .. } => fix.clone().map(Cow::from),
             Self::Unqualified { graph, .. } => Some(
                 format!(
-                    "build it in a wider precision: cvtrt build --graphs {graph} --fp32, or --bf16; --force measures it again"
+                    "keep it wide: the same command with --graphs {graph} --fp32; --force measures it again"
                 )
                 .into(),
             ),

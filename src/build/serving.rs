@@ -16,13 +16,13 @@ pub struct Servable {
     pub links: Vec<PlannedGraph>,
 }
 
-/// As [`plan`](super::plan), for loading what is there, on every link of each chain.
+/// As [`plan`](super::plan()), for loading what is there, on every link of each chain.
 ///
 /// A graph whose engine for ONNX Runtime is in quarantine is left on that link, since the model runs there as exported. An
 /// engine compiled with other options than a plain build's serves as well.
 ///
 /// # Errors
-/// As [`plan`](super::plan).
+/// As [`plan`](super::plan()).
 pub fn plan_to_serve(
     request: &BuildRequest<'_>,
     digests: &mut StatCache,

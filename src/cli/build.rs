@@ -93,7 +93,7 @@ pub(super) struct Args {
     /// Build for the libraries of this run-time folder, which is not the active one yet
     #[arg(long, value_name = "DIR")]
     for_runtime: Option<PathBuf>,
-    /// Graphs to build at once; without, as many as fit into free memory
+    /// Graphs to build at once; without, half as many as there are processors, as far as memory is free
     #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     jobs: Option<NonZeroUsize>,
     /// Only say what would be done
