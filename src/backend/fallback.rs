@@ -235,6 +235,11 @@ impl Ladder {
         None
     }
 
+    /// Whether whoever looks from `from` on comes to `at`, because nothing between the two can be loaded.
+    fn leads_to(&self, from: usize, at: usize) -> bool {
+        from <= at && self.rungs[from..at].iter().all(Rung::is_broken)
+    }
+
     /// The rung `from` gave its work, or its lane, to another one.
     fn record(&self, from: usize, to: &Opened, recovery: Recovery, reason: &str) {
         let mut reasons = vec![reason.to_owned()];
@@ -267,6 +272,11 @@ impl Rung {
                 }
             })
             .clone()
+    }
+
+    fn is_broken(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, Some(Err(_)))
     }
 
     fn loaded(&self) -> Option<Arc<dyn CompiledGraph>> {
@@ -323,7 +333,7 @@ impl LadderSession {
     /// The next rung that opens; one that took a call is open already.
     fn next(&mut self, from: usize) -> Option<Opened> {
         match self.detour.take() {
-            Some((at, session)) if at == from => Some(Opened {
+            Some((at, session)) if self.ladder.leads_to(from, at) => Some(Opened {
                 at,
                 session,
                 skipped: Vec::new(),
