@@ -62,12 +62,12 @@ fn in_memory(model: &RewrittenOnnx) -> Artifact<'_> {
     }
 }
 
-/// The library optimises a model to its last level when it loads it, and would gladly fold two conversions that look
-/// like none.
+/// The library optimises a model to its last level when it loads it, and constants and inputs are still rounded by
+/// conversions, which it would gladly fold.
 #[test]
-fn the_pair_of_casts_survives_every_optimisation() {
+fn rounding_survives_every_optimisation() {
     type Rounding = fn(f32) -> f32;
-    let Some(ort) = backend_or_skip(BackendId::OrtCpu, "the_pair_of_casts_survives") else {
+    let Some(ort) = backend_or_skip(BackendId::OrtCpu, "rounding_survives") else {
         return;
     };
     let x = [

@@ -9,10 +9,10 @@ mod fault;
 mod graph;
 mod library;
 mod machine;
+mod operators;
 mod options;
 mod session;
 mod signature;
-mod snake;
 mod view;
 
 pub use library::{LibraryError, OrtLibrary, Refused, SearchPath};

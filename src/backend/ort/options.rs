@@ -1,7 +1,7 @@
 //! Session options of the two providers.
 
 use super::library::OrtLibrary;
-use super::snake;
+use super::operators;
 use crate::backend::LoadOptions;
 use crate::ids::{BackendId, Precision};
 use ort::ep::CUDA;
@@ -74,7 +74,7 @@ pub(super) fn builder(
         .with_memory_pattern(false)?;
     if provider == Provider::Cpu {
         // Engines compiled here may name our operators.
-        return Ok(builder.with_operators(snake::domain()?)?);
+        return Ok(builder.with_operators(operators::domain()?)?);
     }
     let device = i32::try_from(options.device).map_err(|_| ort::Error::new("no such device"))?;
     // TF32 is a setting of the session, not of the engine, so an FP32 engine has to do without.
