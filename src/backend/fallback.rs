@@ -235,9 +235,11 @@ impl Ladder {
         None
     }
 
-    /// Whether whoever looks from `from` on comes to `at`, because nothing between the two can be loaded.
-    fn leads_to(&self, from: usize, at: usize) -> bool {
-        from <= at && self.rungs[from..at].iter().all(Rung::is_broken)
+    /// Why whoever looks from `from` on comes to `at`: what is said of every rung between the two, none of which can be
+    /// loaded; `None` where one of them can, or was not tried.
+    fn skipped_between(&self, from: usize, at: usize) -> Option<Vec<String>> {
+        let between = self.rungs.get(from..at)?.iter();
+        between.map(Rung::broken).collect()
     }
 
     /// The rung `from` gave its work, or its lane, to another one.
@@ -274,9 +276,11 @@ impl Rung {
             .clone()
     }
 
-    fn is_broken(&self) -> bool {
+    /// Its name and why it cannot be loaded; `None` where that is not known of it.
+    fn broken(&self) -> Option<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, Some(Err(_)))
+        let reason = state.as_ref()?.as_ref().err()?;
+        Some(format!("{}: {reason}", self.backend))
     }
 
     fn loaded(&self) -> Option<Arc<dyn CompiledGraph>> {
@@ -332,14 +336,14 @@ impl CompiledGraph for Ladder {
 impl LadderSession {
     /// The next rung that opens; one that took a call is open already.
     fn next(&mut self, from: usize) -> Option<Opened> {
-        match self.detour.take() {
-            Some((at, session)) if self.ladder.leads_to(from, at) => Some(Opened {
+        let kept = self.detour.take().and_then(|(at, session)| {
+            Some(Opened {
                 at,
                 session,
-                skipped: Vec::new(),
-            }),
-            _ => self.ladder.open_from(from, self.placement, &self.lane),
-        }
+                skipped: self.ladder.skipped_between(from, at)?,
+            })
+        });
+        kept.or_else(|| self.ladder.open_from(from, self.placement, &self.lane))
     }
 
     /// Gives the rung up for good; false where none below it opens.
