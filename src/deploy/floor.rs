@@ -160,6 +160,7 @@ mod tests {
             wanted,
             file: "graph.onnx".into(),
             from_cache: false,
+            no_engine: Some("not built yet".to_owned()),
             passed_over: vec!["tensorrt: no library".to_owned()],
             falls: crate::backend::Falls::default(),
             notes: vec![],

@@ -13,7 +13,10 @@ pub use error::DeployError;
 pub use floor::{BelowFloor, Floor, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
-use crate::backend::{Artifacts, Backends, Lane, LoadError, LoadOptions, StoredArtifact, select};
+use crate::backend::{
+    Artifacts, Backends, Lane, LinkError, LoadError, LoadOptions, PassedOver, StoredArtifact,
+    select,
+};
 use crate::build::{self, BuildRequest, PlannedGraph, Scope, Servable, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{EngineStore, Entry, SignatureText};
@@ -71,6 +74,8 @@ pub struct Served {
     pub file: PathBuf,
     /// Whether it is an engine out of the cache, or the model as exported.
     pub from_cache: bool,
+    /// Why it is no engine, where it is none.
+    pub no_engine: Option<String>,
     /// Better links of the chain, and why they were not taken.
     pub passed_over: Vec<String>,
     /// Links that failed since, and what took over.
@@ -219,7 +224,7 @@ fn load(
         .map_err(|source| DeployError::Graph { graph, source })?;
     let backend = selected.backend;
     let passed_over = first.passed_over.iter().map(ToString::to_string);
-    let passed_over = passed_over.chain(selected.passed_over.iter().map(ToString::to_string));
+    let passed_over = passed_over.chain(selected.passed_over.iter().map(|one| said(one, &links)));
     let taken = links.iter().find(|link| link.backend == backend);
     let (file, from_cache) = match &artifacts[&backend] {
         StoredArtifact::Engine { path, .. } => (path.clone(), true),
@@ -232,6 +237,7 @@ fn load(
         wanted: first.wanted,
         file,
         from_cache,
+        no_engine: (!from_cache).then(|| why_no_engine(taken)),
         passed_over: passed_over.collect(),
         falls: selected.falls,
         notes: taken.map_or_else(Vec::new, |link| link.notes.clone()),
@@ -239,6 +245,24 @@ fn load(
     };
     let compiled = selected.compiled;
     Ok((LoadedGraph { backend, compiled }, served))
+}
+
+/// Why a link is served by the model as exported.
+fn why_no_engine(link: Option<&PlannedGraph>) -> String {
+    let missing = link.and_then(|link| link.state.missing());
+    missing.unwrap_or("none is planned for it").to_owned()
+}
+
+/// A link that did not load; of an engine that is not there, why it is not.
+fn said(passed_over: &PassedOver, links: &[PlannedGraph]) -> String {
+    let link = links
+        .iter()
+        .find(|link| link.backend == passed_over.backend);
+    let missing = link.and_then(|link| link.state.missing());
+    match (&passed_over.reason, missing) {
+        (LinkError::NoArtifact, Some(reason)) => format!("{passed_over}: {reason}"),
+        _ => passed_over.to_string(),
+    }
 }
 
 fn stored(graph: GraphId, engine: &Entry) -> Result<StoredArtifact, DeployError> {
