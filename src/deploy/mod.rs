@@ -25,6 +25,7 @@ use crate::pipeline::{Graphs, LoadedGraph};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, ShapeSet};
 use crate::tensor::Signature;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
@@ -57,6 +58,9 @@ pub struct Deployment {
     pub served: Vec<Served>,
     /// What makes the graphs warm.
     pub warmup: Warmup,
+    /// Files of engines that graphs may read again, when a lane is opened or a link fails: they are not collected for as
+    /// long as the deployment lives.
+    held: Vec<File>,
 }
 
 /// How one graph is served.
@@ -142,24 +146,34 @@ pub fn deploy(
         graphs: Graphs::new(),
         served: Vec::new(),
         warmup: Warmup::new(Vocabulary::of(request.bundle)),
+        held: Vec::new(),
     };
     for (shapes, loaded) in load_side_by_side(request, servable) {
-        let (loaded, served) = loaded?;
-        deployment.warmup.add(served.graph, loaded.clone(), shapes);
-        deployment.graphs.insert(served.graph, loaded);
+        let Loaded {
+            graph,
+            served,
+            held,
+        } = loaded?;
+        deployment.warmup.add(served.graph, graph.clone(), shapes);
+        deployment.graphs.insert(served.graph, graph);
         deployment.served.push(served);
+        deployment.held.extend(held);
     }
     Ok(deployment)
 }
 
 /// What loading one graph gave.
-type Loaded = Result<(LoadedGraph, Served), DeployError>;
+struct Loaded {
+    graph: LoadedGraph,
+    served: Served,
+    held: Vec<File>,
+}
 
 /// Loads every graph on a thread of its own: most of a start is a library preparing one graph at a time.
 fn load_side_by_side(
     request: &DeployRequest<'_>,
     graphs: Vec<Servable>,
-) -> Vec<(Vec<ShapeSet>, Loaded)> {
+) -> Vec<(Vec<ShapeSet>, Result<Loaded, DeployError>)> {
     thread::scope(|scope| {
         let threads: Vec<_> = graphs
             .into_iter()
@@ -193,10 +207,7 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
     }
 }
 
-fn load(
-    request: &DeployRequest<'_>,
-    servable: Servable,
-) -> Result<(LoadedGraph, Served), DeployError> {
+fn load(request: &DeployRequest<'_>, servable: Servable) -> Result<Loaded, DeployError> {
     let Servable { graph, links } = servable;
     let file = request.bundle.graph_file(graph)?;
     build::check_weights(graph, file)?;
@@ -206,12 +217,14 @@ fn load(
     let chain = remaining(request, first);
     let mut artifacts = Artifacts::new();
     let mut at_hand = BTreeMap::new();
+    let mut held = BTreeMap::new();
     for &backend in &chain.links {
         let engine = links
             .iter()
             .filter(|link| link.backend == backend)
             .find_map(|link| Some((link.precision, link.state.entry()?)));
         if let Some((precision, engine)) = engine {
+            held.insert(backend, engine.hold());
             artifacts.insert(backend, stored(graph, engine)?);
             at_hand.insert(backend, precision);
         } else if backend.runs_models() {
@@ -223,6 +236,7 @@ fn load(
     let selected = select(&chain, request.backends, &artifacts, request.options)
         .map_err(|source| DeployError::Graph { graph, source })?;
     let backend = selected.backend;
+    held.retain(|held, _| *held == backend || chain.fallback == Fallback::AtRun);
     let passed_over = first.passed_over.iter().map(ToString::to_string);
     let passed_over = passed_over.chain(selected.passed_over.iter().map(|one| said(one, &links)));
     let taken = links.iter().find(|link| link.backend == backend);
@@ -244,7 +258,11 @@ fn load(
         at_hand,
     };
     let compiled = selected.compiled;
-    Ok((LoadedGraph { backend, compiled }, served))
+    Ok(Loaded {
+        graph: LoadedGraph { backend, compiled },
+        served,
+        held: held.into_values().flatten().collect(),
+    })
 }
 
 /// Why a link is served by the model as exported.
