@@ -110,7 +110,7 @@ impl Falls {
         }
     }
 
-    fn record(&self, from: BackendId, to: BackendId, recovery: Recovery, reason: &str) {
+    pub(crate) fn record(&self, from: BackendId, to: BackendId, recovery: Recovery, reason: &str) {
         tracing::warn!(%from, %to, ?recovery, reason, "the next link takes over");
         let mut log = self.log();
         let known = log

@@ -10,7 +10,7 @@ mod warmup;
 
 pub use crate::backend::{Fall, Falls};
 pub use error::DeployError;
-pub use floor::{BelowFloor, Floor, UnknownFloor};
+pub use floor::{BelowFloor, Floor, LowGraph, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
 use crate::backend::{
