@@ -10,6 +10,7 @@ use crate::tensor::{Dim, Placement, Shape, Signature};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Span;
 
 /// What became of a graph's links while it served; clones are the same list, which all sessions share.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,8 @@ pub(super) struct Ladder {
     rungs: Vec<Rung>,
     first: Arc<dyn CompiledGraph>,
     falls: Falls,
+    /// Says in the log which graph it is.
+    span: Span,
 }
 
 /// One link.
@@ -184,6 +187,7 @@ impl Ladder {
             rungs,
             first,
             falls,
+            span: Span::current(),
         }
     }
 
@@ -216,6 +220,7 @@ impl Ladder {
 
     /// The first rung from `from` on that opens for the lane.
     fn open_from(&self, from: usize, placement: Placement, lane: &Lane) -> Option<Opened> {
+        let _graph = self.span.enter();
         let mut skipped = Vec::new();
         for (at, rung) in self.rungs.iter().enumerate().skip(from) {
             let opened = rung.get(self.signature()).and_then(|graph| {
@@ -244,6 +249,7 @@ impl Ladder {
 
     /// The rung `from` gave its work, or its lane, to another one.
     fn record(&self, from: usize, to: &Opened, recovery: Recovery, reason: &str) {
+        let _graph = self.span.enter();
         let mut reasons = vec![reason.to_owned()];
         reasons.extend(to.skipped.iter().cloned());
         let (from, to) = (self.rungs[from].backend, self.rungs[to.at].backend);

@@ -138,6 +138,7 @@ fn bundles(args: &Args, context: &Context) -> Result<Vec<Bundle>, Failure> {
 
 fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Model, Failure> {
     let name = bundle.manifest().name.clone();
+    let _model = tracing::error_span!("model", name).entered();
     let profile = profile(args, context)?;
     let floor = args.min_tier.or_else(|| default_floor(args, &profile));
     let speaking = model::deployment_by(&profile, bundle, &model::SPEAKING, &args.load, context)?;

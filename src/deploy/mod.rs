@@ -29,6 +29,7 @@ use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
+use tracing::{Span, error_span};
 
 /// What to load, and how.
 #[derive(Debug, Clone, Copy)]
@@ -174,12 +175,18 @@ fn load_side_by_side(
     request: &DeployRequest<'_>,
     graphs: Vec<Servable>,
 ) -> Vec<(Vec<ShapeSet>, Result<Loaded, DeployError>)> {
+    let model = Span::current();
+    let load_one = |servable: Servable| {
+        // Of the level that is always heard, so that every line of the threads says whose it is.
+        let graph = error_span!(parent: &model, "graph", id = %servable.graph);
+        graph.in_scope(|| load(request, servable))
+    };
     thread::scope(|scope| {
         let threads: Vec<_> = graphs
             .into_iter()
             .map(|servable| {
                 let shapes = servable.links[0].shapes.clone();
-                (shapes, scope.spawn(move || load(request, servable)))
+                (shapes, scope.spawn(|| load_one(servable)))
             })
             .collect();
         let joined = threads.into_iter().map(|(shapes, thread)| {

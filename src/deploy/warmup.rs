@@ -10,6 +10,7 @@ use crate::tensor::{AxisSizes, Placement, SignatureError, Tensor};
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
+use tracing::error_span;
 
 /// Runs every graph at the opt shapes of its profile, on random inputs.
 #[derive(Debug, Clone)]
@@ -129,6 +130,7 @@ impl Warmup {
         for (graph, loaded, sets) in &self.graphs {
             go_on(stop)?;
             let graph = *graph;
+            let _graph = error_span!("graph", id = %graph).entered();
             let mut session = open_at(Placement::Host, &loaded.compiled, lane)
                 .map_err(|source| WarmupError::Open { graph, source })?;
             for set in sets {

@@ -160,13 +160,12 @@ impl Speaker for LaneSpeaker {
 
 fn log(run: &WarmRun) {
     let WarmRun {
-        graph,
         shapes,
         first_ms,
         steady_ms,
         ..
     } = run;
-    tracing::info!(%graph, shapes, first_ms, steady_ms, "warm");
+    tracing::info!(shapes, first_ms, steady_ms, "warm");
 }
 
 impl Hint for SpeakerError {

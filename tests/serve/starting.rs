@@ -72,6 +72,29 @@ fn a_server_that_is_not_there_is_said_so() {
 }
 
 #[test]
+fn the_log_says_which_model_and_graph_a_line_is_of() {
+    let Some(_) = backend_or_skip(BackendId::OrtCpu, "serve logs its warm-up") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let served = Served::start_with(folder.path(), Path::new(BUNDLE), &["-v"]);
+    let warm = cvtrt(folder.path())
+        .args(["warmup", "--url", &served.url])
+        .output();
+    assert!(warm.expect("runs").status.success());
+    let log = served.log();
+    for graph in ["llm", "flow_estimator", "campplus"] {
+        let whose = format!("lane{{model=\"cosyvoice2-tiny\"}}:graph{{id={graph}}}:");
+        let of_graph = |line: &&str| line.contains(&whose);
+        let line = log.lines().find(of_graph);
+        assert!(
+            line.is_some_and(|line| line.contains("warm shapes=")),
+            "{graph}:\n{log}"
+        );
+    }
+}
+
+#[test]
 fn a_server_below_its_floor_is_alive_and_not_ready() {
     let Some(_) = backend_or_skip(BackendId::OrtCpu, "serve has a floor") else {
         return;
