@@ -38,11 +38,12 @@ class Check:
     """One check: where it keeps things, and what is on this machine."""
 
     def __init__(self, out: Path, machine: Machine):
-        self.out, self.machine = out, machine
+        # Absolute: commands run in the repository, wherever the check was started.
+        self.out, self.machine = out.absolute(), machine
         self.python = sys.executable
-        self.cvtrt = Path(os.environ.get("CVTRT", ROOT / "target/debug/cvtrt"))
-        self.scratch = Path(os.environ.get("CVTRT_GPU_SCRATCH", "/tmp/cvtrt-gpu-check"))
-        self.small = Path(os.environ.get("CVTRT_BUNDLE", ROOT / "onnx/cosyvoice2-tiny"))
+        self.cvtrt = (named_program() or ROOT / "target/debug/cvtrt").absolute()
+        self.scratch = Path(os.environ.get("CVTRT_GPU_SCRATCH", "/tmp/cvtrt-gpu-check")).absolute()
+        self.small = Path(os.environ.get("CVTRT_BUNDLE", ROOT / "onnx/cosyvoice2-tiny")).absolute()
         self.model, self.bundle = self.scratch / "model", self.scratch / "bundle"
         self.engines = self.scratch / "engines"
         self.deadline = time.monotonic() + STEP_SECONDS
@@ -239,6 +240,28 @@ def ready(check: Check, library) -> dict:
         "--runtime-dir", library.folder, "--engines-dir", check.engines])
 
 
+def named_program() -> Path | None:
+    """What the variable CVTRT names; `None` where it is not set."""
+    if not (named := os.environ.get("CVTRT")):
+        return None
+    if not (found := shutil.which(named)):
+        raise CannotRun(f"CVTRT names no program: {named}; `cargo build` makes target/debug/cvtrt")
+    return Path(found)
+
+
+def begun(out: Path, machine: Machine) -> tuple[Check, dict[str, dict]]:
+    """The check, and the rows of earlier runs."""
+    try:
+        check = Check(out, machine)
+        (check.out / "logs").mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        raise CannotRun(f"{out} is no folder for a report: {why.strerror}; name another one") from why
+    try:
+        return check, gpu_report.read(check.out)
+    except (ValueError, KeyError, TypeError) as why:
+        raise CannotRun(f"{out / 'report.json'} is no report to go on from; remove it, or name another folder") from why
+
+
 def first_error(stdout: str, stderr: str) -> str:
     """What went wrong, in the words of cvtrt, plain or JSON, or of Python."""
     lines = [*stdout.splitlines(), *stderr.splitlines()]
@@ -285,8 +308,10 @@ def main() -> int:
     if options.list:
         print("\n".join(wanted))
         return 0
-    (options.out / "logs").mkdir(parents=True, exist_ok=True)
-    check, kept = Check(options.out, machine), gpu_report.read(options.out)
+    try:
+        check, kept = begun(options.out, machine)
+    except CannotRun as why:
+        parser.error(str(why))
     began = time.monotonic()
     for name in wanted:
         if not options.again and kept.get(name, {}).get("result") == "worked":
@@ -303,5 +328,20 @@ def main() -> int:
     return 0
 
 
+def quietly(main) -> int:
+    """The exit code of a program whose reader may go, and which may be interrupted."""
+    try:
+        code = main()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(quietly(main))

@@ -86,8 +86,8 @@ class Machine:
 
 def look() -> Machine:
     """Looks around; loads nothing but the driver."""
-    named = os.environ.get("CVTRT_RUNTIME_DIRS") or os.environ.get("CVTRT_RUNTIME_DIR") or str(ROOT / "third_party")
-    folders = [Path(word) for word in named.split(":") if word]
+    named = os.environ.get("CVTRT_RUNTIME_DIRS") or os.environ.get("CVTRT_RUNTIME_DIR") or ""
+    folders = [Path(word).absolute() for word in named.split(":") if word] or [ROOT / "third_party"]
     libraries = {}
     for folder in folders:
         for name in libraries_in(folder):

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -49,6 +50,59 @@ class Steps(unittest.TestCase):
             row = do(Check(Path(folder), Machine("", [])), "ready", breaks)
         self.assertEqual(row["result"], "failed")
         self.assertIn("CalledProcessError", row["why"])
+
+
+class Command(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def run_with(self, *words: object, **variables: object) -> subprocess.CompletedProcess:
+        program = [sys.executable, Path(__file__).with_name("gpu_check.py"), *words]
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("CVTRT")}
+        variables = {name: str(value) for name, value in variables.items()}
+        return subprocess.run(program, cwd=self.folder, env=plain | variables, capture_output=True, text=True, check=False)
+
+    def refused(self, *words: object, **variables: object) -> str:
+        """The last line of what is said where the arguments cannot be used."""
+        done = self.run_with(*words, **variables)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        return done.stderr.splitlines()[-1]
+
+    def test_a_file_where_a_folder_is_due_is_named(self):
+        file = self.folder / "file"
+        file.write_text("kept")
+        for out in [file, file / "below"]:
+            self.assertIn(f"error: {out} is no folder for a report: Not a directory", self.refused(out))
+        self.assertEqual(file.read_text(), "kept")
+
+    def test_a_report_that_is_none_is_named_and_kept(self):
+        report = self.folder / "report.json"
+        for content in ["[", "[]", "{}"]:
+            report.write_text(content)
+            self.assertIn(f"{report} is no report to go on from", self.refused(self.folder))
+            self.assertEqual(report.read_text(), content)
+
+    def test_a_variable_that_names_no_program_is_named(self):
+        file = self.folder / "file"
+        file.write_text("not executable")
+        for named in [self.folder / "missing", file, self.folder]:
+            self.assertIn(f"CVTRT names no program: {named}; ", self.refused("out", CVTRT=named))
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_a_variable_without_a_folder_is_as_good_as_none(self):
+        usual, empty = self.run_with("out", "--list"), self.run_with("out", "--list", CVTRT_RUNTIME_DIRS=":")
+        self.assertEqual((empty.returncode, empty.stdout), (0, usual.stdout), empty.stderr)
+
+    def test_a_reader_that_goes_is_no_failure(self):
+        program = [sys.executable, Path(__file__).with_name("gpu_check.py"), "out", "--list"]
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+        os.close(writer)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class Report(unittest.TestCase):

@@ -10,6 +10,7 @@ use crate::tensor::{Dim, Placement, Shape, Signature};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Span;
 
 /// What became of a graph's links while it served; clones are the same list, which all sessions share.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,8 @@ pub(super) struct Ladder {
     rungs: Vec<Rung>,
     first: Arc<dyn CompiledGraph>,
     falls: Falls,
+    /// Says in the log which graph it is.
+    span: Span,
 }
 
 /// One link.
@@ -110,7 +113,7 @@ impl Falls {
         }
     }
 
-    fn record(&self, from: BackendId, to: BackendId, recovery: Recovery, reason: &str) {
+    pub(crate) fn record(&self, from: BackendId, to: BackendId, recovery: Recovery, reason: &str) {
         tracing::warn!(%from, %to, ?recovery, reason, "the next link takes over");
         let mut log = self.log();
         let known = log
@@ -184,6 +187,7 @@ impl Ladder {
             rungs,
             first,
             falls,
+            span: Span::current(),
         }
     }
 
@@ -216,6 +220,7 @@ impl Ladder {
 
     /// The first rung from `from` on that opens for the lane.
     fn open_from(&self, from: usize, placement: Placement, lane: &Lane) -> Option<Opened> {
+        let _graph = self.span.enter();
         let mut skipped = Vec::new();
         for (at, rung) in self.rungs.iter().enumerate().skip(from) {
             let opened = rung.get(self.signature()).and_then(|graph| {
@@ -235,13 +240,16 @@ impl Ladder {
         None
     }
 
-    /// Whether whoever looks from `from` on comes to `at`, because nothing between the two can be loaded.
-    fn leads_to(&self, from: usize, at: usize) -> bool {
-        from <= at && self.rungs[from..at].iter().all(Rung::is_broken)
+    /// Why whoever looks from `from` on comes to `at`: what is said of every rung between the two, none of which can be
+    /// loaded; `None` where one of them can, or was not tried.
+    fn skipped_between(&self, from: usize, at: usize) -> Option<Vec<String>> {
+        let between = self.rungs.get(from..at)?.iter();
+        between.map(Rung::broken).collect()
     }
 
     /// The rung `from` gave its work, or its lane, to another one.
     fn record(&self, from: usize, to: &Opened, recovery: Recovery, reason: &str) {
+        let _graph = self.span.enter();
         let mut reasons = vec![reason.to_owned()];
         reasons.extend(to.skipped.iter().cloned());
         let (from, to) = (self.rungs[from].backend, self.rungs[to.at].backend);
@@ -274,9 +282,11 @@ impl Rung {
             .clone()
     }
 
-    fn is_broken(&self) -> bool {
+    /// Its name and why it cannot be loaded; `None` where that is not known of it.
+    fn broken(&self) -> Option<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, Some(Err(_)))
+        let reason = state.as_ref()?.as_ref().err()?;
+        Some(format!("{}: {reason}", self.backend))
     }
 
     fn loaded(&self) -> Option<Arc<dyn CompiledGraph>> {
@@ -332,14 +342,14 @@ impl CompiledGraph for Ladder {
 impl LadderSession {
     /// The next rung that opens; one that took a call is open already.
     fn next(&mut self, from: usize) -> Option<Opened> {
-        match self.detour.take() {
-            Some((at, session)) if self.ladder.leads_to(from, at) => Some(Opened {
+        let kept = self.detour.take().and_then(|(at, session)| {
+            Some(Opened {
                 at,
                 session,
-                skipped: Vec::new(),
-            }),
-            _ => self.ladder.open_from(from, self.placement, &self.lane),
-        }
+                skipped: self.ladder.skipped_between(from, at)?,
+            })
+        });
+        kept.or_else(|| self.ladder.open_from(from, self.placement, &self.lane))
     }
 
     /// Gives the rung up for good; false where none below it opens.

@@ -161,6 +161,34 @@ fn each_failure_goes_as_far_down_as_it_must() {
 }
 
 #[test]
+fn what_takes_single_calls_stays_open_behind_a_link_that_cannot_be_loaded() {
+    let faults = [
+        (Fault::OutsideProfiles, When::Always),
+        (Fault::RefusedLoad, When::Always),
+        // Opens once, and never again.
+        (Fault::RefusedLane, When::From(2)),
+    ];
+    let selected = chain(&faults, &output(1));
+    let mut session = open(&selected);
+    for call in 1..=3 {
+        let given = run(&mut *session).expect("the last link is open");
+        assert_eq!(given.to_bits(), 3f32.to_bits(), "call {call}");
+        let falls = selected.falls.list();
+        let [fall] = &falls[..] else {
+            panic!("call {call}: {falls:?}")
+        };
+        assert_eq!((fall.from, fall.to), (LINKS[0], LINKS[2]));
+        assert_eq!((fall.recovery, fall.times), (Recovery::Call, call));
+        assert!(
+            fall.reason.contains("ort-cuda: "),
+            "call {call}: {}",
+            fall.reason
+        );
+    }
+    assert_eq!(session.runs_on(), Some(LINKS[0]), "only calls went down");
+}
+
+#[test]
 fn with_no_link_left_the_failure_is_told() {
     let always = [(Fault::FailedRun, When::Always); 3];
     let selected = chain(&always, &output(1));

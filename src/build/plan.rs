@@ -131,6 +131,14 @@ pub enum PlanState {
 }
 
 impl PlanState {
+    /// Why the cache does not do; `None` where it does.
+    pub fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Build { reason } => Some(reason),
+            Self::Cached { .. } | Self::Verify { .. } => None,
+        }
+    }
+
     /// The engine, where the cache has it.
     pub fn entry(&self) -> Option<&Entry> {
         match self {
@@ -307,6 +315,8 @@ impl<'a> Planner<'a> {
                 reason: rejection.said(precision),
             };
             if self.to_serve && backend.runs_models() {
+                let reason = link.reason.clone();
+                planned.state = PlanState::Build { reason };
                 planned.passed_over.push(link);
                 return Ok(planned);
             }
@@ -428,13 +438,16 @@ impl<'a> Planner<'a> {
                 reason: "a rebuild was asked for".to_owned(),
             });
         }
-        if self.to_serve
-            && let Some(found) = newest_that_serves(request.store, inputs)?
-        {
-            let entry = found.id().to_owned();
-            return Ok(PlanState::Cached { entry, found });
-        }
-        Ok(match (self.find)(request.store, inputs) {
+        let newest = if self.to_serve {
+            newest_that_serves(request.store, inputs)?
+        } else {
+            Lookup::Missing
+        };
+        let lookup = match newest {
+            Lookup::Missing => (self.find)(request.store, inputs),
+            newest => newest,
+        };
+        Ok(match lookup {
             Lookup::Found(found) => {
                 let entry = found.id().to_owned();
                 let open = matches!(
@@ -450,8 +463,14 @@ impl<'a> Planner<'a> {
             Lookup::Missing => PlanState::Build {
                 reason: why_missing(request.store, inputs)?,
             },
+            Lookup::Corrupt {
+                corruption,
+                quarantined: None,
+            } => PlanState::Build {
+                reason: format!("the engine is damaged: {corruption}"),
+            },
             Lookup::Corrupt { corruption, .. } => PlanState::Build {
-                reason: format!("the entry was damaged: {corruption}"),
+                reason: format!("the engine was damaged and is in quarantine: {corruption}"),
             },
         })
     }

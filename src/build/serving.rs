@@ -65,24 +65,26 @@ fn ends_the_chain(error: &BuildError) -> bool {
 }
 
 /// The newest engine of those that differ from the one wanted in how they were compiled at most, and in nothing of what
-/// they compute or where they run.
+/// they compute or where they run; where none can be trusted, what is wrong with the newest.
 pub(super) fn newest_that_serves(
     store: &EngineStore,
     wanted: &KeyInputs,
-) -> Result<Option<Box<Entry>>, BuildError> {
+) -> Result<Lookup, BuildError> {
     let listed = store.entries_of(wanted.graph)?;
     let entries = listed.into_iter().filter_map(|listed| listed.entry.ok());
     let mut fitting: Vec<Entry> = entries
         .filter(|entry| serves_as_well(&entry.manifest().inputs, wanted))
         .collect();
     fitting.sort_by_key(|entry| std::cmp::Reverse(entry.manifest().built_at_unix));
-    let found = fitting
-        .iter()
-        .find_map(|entry| match store.lookup(&entry.manifest().inputs) {
-            Lookup::Found(found) => Some(found),
-            Lookup::Missing | Lookup::Corrupt { .. } => None,
-        });
-    Ok(found)
+    let mut newest = Lookup::Missing;
+    for entry in fitting {
+        match store.lookup(&entry.manifest().inputs) {
+            Lookup::Found(found) => return Ok(Lookup::Found(found)),
+            damaged if matches!(newest, Lookup::Missing) => newest = damaged,
+            Lookup::Missing | Lookup::Corrupt { .. } => {}
+        }
+    }
+    Ok(newest)
 }
 
 fn serves_as_well(built: &KeyInputs, wanted: &KeyInputs) -> bool {

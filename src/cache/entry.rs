@@ -4,7 +4,7 @@ use super::files;
 use super::{CacheError, Corruption, Manifest, Verification};
 use crate::stat::FileStat;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -40,6 +40,21 @@ impl Entry {
     /// The file a backend loads.
     pub fn engine_path(&self) -> PathBuf {
         self.dir.join(&self.manifest.files[0].name)
+    }
+
+    /// Keeps [`EngineStore::gc`](super::EngineStore::gc) of every process away from it for as long as what is given stays
+    /// open; `None` where its file is gone, or is on a file system without locks.
+    pub fn hold(&self) -> Option<File> {
+        let path = self.engine_path();
+        let held = File::open(&path).and_then(|file| Ok(file.try_lock_shared().map(|()| file)?));
+        held.inspect_err(|error| tracing::debug!(entry = %self.id, %error, "not held"))
+            .ok()
+    }
+
+    /// Whether a process holds it.
+    pub(super) fn is_held(&self) -> bool {
+        let file = File::open(self.engine_path());
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// When a look-up last found it, as far as the folder could be written.

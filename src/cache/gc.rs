@@ -31,6 +31,8 @@ pub struct GcReport {
     pub removed: Vec<Removed>,
     /// Entries that stay because a builder is at work on them or has just replaced them.
     pub busy: Vec<String>,
+    /// Entries that stay because a running program may still load them.
+    pub held: Vec<String>,
     /// What stays though it is stale, because it is of another version of a library.
     pub spared: Vec<String>,
     /// Entries that stay.
@@ -102,14 +104,17 @@ impl EngineStore {
             };
             match because {
                 Some(because) => {
-                    self.remove_entry(&listed, because, request, &mut report)?;
+                    if !self.remove_entry(&listed, because, request, &mut report)? {
+                        report.kept_entries += 1;
+                        report.kept_bytes += listed.bytes;
+                    }
                 }
                 None => kept.push((last_used(&listed), listed)),
             }
         }
         kept.sort_by_key(|(used, _)| *used);
-        report.kept_entries = kept.len();
-        report.kept_bytes = kept.iter().map(|(_, listed)| listed.bytes).sum();
+        report.kept_entries += kept.len();
+        report.kept_bytes += kept.iter().map(|(_, listed)| listed.bytes).sum::<u64>();
         for (_, listed) in &kept {
             if request
                 .max_bytes
@@ -127,7 +132,7 @@ impl EngineStore {
         Ok(report)
     }
 
-    /// Gives `false` where a builder is at work on the entry, or has replaced it since it was listed.
+    /// Gives `false` where a program holds the entry, or a builder is at work on it or has replaced it since it was listed.
     fn remove_entry(
         &self,
         listed: &Listed,
@@ -135,6 +140,10 @@ impl EngineStore {
         request: &GcRequest<'_>,
         report: &mut GcReport,
     ) -> Result<bool, CacheError> {
+        if listed.entry.as_ref().is_ok_and(Entry::is_held) {
+            report.held.push(listed.id.clone());
+            return Ok(false);
+        }
         if !request.dry_run {
             // Held until the entry is gone.
             let lock = self.lock_entry(&listed.id)?;

@@ -39,6 +39,61 @@ fn removed(report: &GcReport) -> Vec<String> {
 }
 
 #[test]
+fn what_a_program_may_still_load_stays_until_it_lets_go() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let entry = fixture::build(&store, &fixture::inputs(), b"engine");
+    let [held, again] = [(); 2].map(|()| entry.hold().expect("the file is there"));
+    let here = here();
+    let collect = |dry_run| {
+        let request = GcRequest {
+            here: &here,
+            max_bytes: Some(0),
+            all_stale: false,
+            dry_run,
+        };
+        store.gc(&request).expect("writable")
+    };
+    for dry_run in [true, false] {
+        let report = collect(dry_run);
+        assert_eq!(report.held, [entry.id()]);
+        assert_eq!((report.removed.len(), report.kept_entries), (0, 1));
+    }
+    drop(held);
+    assert_eq!(collect(false).held, [entry.id()], "another one holds it");
+    drop(again);
+    let report = collect(false);
+    assert!(report.held.is_empty());
+    assert_eq!(removed(&report), ["least recently used"]);
+    assert!(entry.hold().is_none(), "it is gone");
+}
+
+#[test]
+fn a_stale_engine_that_a_program_may_still_load_counts_as_kept() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let entry = fixture::build(&store, &fixture::inputs(), b"engine");
+    let _held = entry.hold().expect("the file is there");
+    let here = Here {
+        backends: BTreeMap::new(),
+        ..here()
+    };
+    let request = GcRequest {
+        here: &here,
+        max_bytes: Some(0),
+        all_stale: true,
+        dry_run: false,
+    };
+    let report = store.gc(&request).expect("writable");
+    assert_eq!(
+        (&*report.held, report.kept_entries),
+        (&[entry.id().to_owned()][..], 1)
+    );
+    assert_eq!(report.kept_bytes, files::folder_bytes(entry.dir()));
+    assert!(entry.engine_path().is_file());
+}
+
+#[test]
 fn stale_goes_first_then_the_least_recently_used() {
     let root = tempfile::tempdir().expect("temporary folder");
     let store = EngineStore::new(root.path());

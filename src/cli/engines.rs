@@ -434,6 +434,14 @@ fn gc_text(report: &GcReport, dry_run: bool) -> String {
         printer::bytes(report.kept_bytes)
     )
     .expect("a string takes all");
+    if !report.held.is_empty() {
+        writeln!(
+            text,
+            "{} that running programs may still load stay",
+            report.held.len()
+        )
+        .expect("a string takes all");
+    }
     if !report.spared.is_empty() {
         writeln!(
             text,

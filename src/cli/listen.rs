@@ -4,7 +4,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::model::{self, LoadFlags};
 use crate::bundle::Bundle;
-use crate::deploy::Served;
+use crate::deploy::{Deployment, Served};
 use crate::frontend::audio::{AudioError, Clip, DecodeLimits, check_prompt, check_source};
 use crate::ids::GraphId;
 use crate::pipeline::PromptStage;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// A bundle's prompt encoders, loaded for as long as recordings are heard.
 pub(super) struct Ear {
     pub(super) listener: Listener,
-    served: Vec<Served>,
+    deployment: Deployment,
 }
 
 impl Ear {
@@ -29,13 +29,13 @@ impl Ear {
         let lane = deployment.lane(0)?;
         Ok(Self {
             listener: Listener::open(bundle, &deployment.graphs, &lane)?,
-            served: deployment.served,
+            deployment,
         })
     }
 
     /// How each encoder was served; the encoders themselves are let go.
     pub(super) fn into_served(self) -> Vec<Served> {
-        self.served
+        self.deployment.served
     }
 }
 

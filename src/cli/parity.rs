@@ -49,20 +49,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let precision = Precision::Fp32;
     let forced = args.backend.map(|backend| Tier { backend, precision });
     load.tier = load.tier.or(forced);
-    let (graphs, served) = if needed.is_empty() {
-        (Graphs::new(), Vec::new())
-    } else {
-        let deployment = model::deployment(&bundle, &needed, &load, context)?;
-        (deployment.graphs, deployment.served)
+    let deployment = match needed.as_slice() {
+        [] => None,
+        needed => Some(model::deployment(&bundle, needed, &load, context)?),
     };
+    let no_graphs = Graphs::new();
+    let graphs = deployment.as_ref().map_or(&no_graphs, |one| &one.graphs);
     let lane = Lane::for_graphs(0, graphs.values().map(|graph| &graph.compiled))?;
-    let precisions = served
+    let precisions = deployment
         .iter()
+        .flat_map(|deployment| &deployment.served)
         .map(|row| (row.graph, row.precision))
         .collect();
     let subject = Subject {
         bundle: &bundle,
-        graphs: &graphs,
+        graphs,
         precisions: &precisions,
         lane: &lane,
     };
@@ -77,7 +78,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let document = Document {
         bundle: bundle.manifest().name.clone(),
         golden: args.golden.clone(),
-        served,
+        served: deployment.map_or_else(Vec::new, |deployment| deployment.served),
         report: report?,
     };
     context.printer().result(&document, text)?;

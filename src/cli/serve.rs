@@ -13,6 +13,7 @@ use crate::profile::Profile;
 use crate::scheduler::{LaneSpeaker, Limits, OpenSpeaker, Scheduler, Speaker, SpeakerError};
 use crate::server::{Model, Server, Settings};
 use crate::setup::text_graphs;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ pub(super) struct Args {
 struct Listening {
     url: String,
     models: Vec<String>,
+    /// Models that do not speak, and why, in one line each.
+    not_ready: BTreeMap<String, String>,
 }
 
 /// Threads for sockets; speaking has its own.
@@ -70,10 +73,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Before the models, so that a port that is taken costs no minute.
     let listener = listen(args)?;
     let bundles = bundles(args, context)?;
-    let names = bundles
-        .iter()
-        .map(|bundle| bundle.manifest().name.clone())
-        .collect();
     let models = bundles
         .iter()
         .zip(0..)
@@ -82,13 +81,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, error);
     let stop = stop_signal().map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let below = models
+        .iter()
+        .filter_map(|model| Some((model.name().to_owned(), model.below_floor()?)));
     let listening = Listening {
         url: format!("http://{address}"),
-        models: names,
+        not_ready: below.collect(),
+        models: models.iter().map(|model| model.name().to_owned()).collect(),
     };
-    context.printer().result(&listening, |listening| {
-        format!("{} speaks {}", listening.url, listening.models.join(", "))
-    })?;
+    context.printer().result(&listening, announced)?;
     let server = Server::new(models, Settings::default());
     match runtime.block_on(server.serve(listener, stop)) {
         Ok(()) => Ok(Exit::Done),
@@ -136,6 +137,8 @@ fn bundles(args: &Args, context: &Context) -> Result<Vec<Bundle>, Failure> {
 }
 
 fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Model, Failure> {
+    let name = bundle.manifest().name.clone();
+    let _model = tracing::error_span!("model", name).entered();
     let profile = profile(args, context)?;
     let floor = args.min_tier.or_else(|| default_floor(args, &profile));
     let speaking = model::deployment_by(&profile, bundle, &model::SPEAKING, &args.load, context)?;
@@ -148,16 +151,31 @@ fn open(lane: u16, bundle: &Bundle, args: &Args, context: &Context) -> Result<Mo
     let limits = Limits {
         places: args.limit_concurrency.get(),
     };
-    let name = bundle.manifest().name.clone();
     let opener = opener(lane, bundle.clone(), speaking, hearing);
     let scheduler = Scheduler::start(&name, opener, limits)
         .map_err(|error| Failure::new(Exit::Failed, error))?;
     let frontend = TextFrontend::open(&text_graphs(context.runtime_dir()))?;
-    let model = Model::new(bundle, frontend, served, scheduler)?.with_floor(floor);
-    if let Err(below) = model.check_floor() {
-        tracing::warn!(model = name, reason = %below, "the model is not ready: it is below its floor");
+    Ok(Model::new(bundle, frontend, served, scheduler)?.with_floor(floor))
+}
+
+fn announced(listening: &Listening) -> String {
+    let Listening {
+        url,
+        models,
+        not_ready,
+    } = listening;
+    let speaking = models.iter().filter(|name| !not_ready.contains_key(*name));
+    let speaking: Vec<&str> = speaking.map(String::as_str).collect();
+    let mut lines = Vec::new();
+    if !speaking.is_empty() {
+        lines.push(format!("{url} speaks {}", speaking.join(", ")));
     }
-    Ok(model)
+    for (name, reason) in not_ready {
+        lines.push(format!(
+            "{url} is up and not ready to speak {name}: {reason}"
+        ));
+    }
+    lines.join("\n")
 }
 
 fn profile(args: &Args, context: &Context) -> Result<Profile, Failure> {

@@ -10,10 +10,13 @@ mod warmup;
 
 pub use crate::backend::{Fall, Falls};
 pub use error::DeployError;
-pub use floor::{BelowFloor, Floor, UnknownFloor};
+pub use floor::{BelowFloor, Floor, LowGraph, UnknownFloor};
 pub use warmup::{WarmRun, Warmup, WarmupError};
 
-use crate::backend::{Artifacts, Backends, Lane, LoadError, LoadOptions, StoredArtifact, select};
+use crate::backend::{
+    Artifacts, Backends, Lane, LinkError, LoadError, LoadOptions, PassedOver, StoredArtifact,
+    select,
+};
 use crate::build::{self, BuildRequest, PlannedGraph, Scope, Servable, TimingsAt, Vocabulary};
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{EngineStore, Entry, SignatureText};
@@ -22,9 +25,11 @@ use crate::pipeline::{Graphs, LoadedGraph};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, ShapeSet};
 use crate::tensor::Signature;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
+use tracing::{Span, error_span};
 
 /// What to load, and how.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +59,9 @@ pub struct Deployment {
     pub served: Vec<Served>,
     /// What makes the graphs warm.
     pub warmup: Warmup,
+    /// Files of engines that graphs may read again, when a lane is opened or a link fails: they are not collected for as
+    /// long as the deployment lives.
+    held: Vec<File>,
 }
 
 /// How one graph is served.
@@ -71,6 +79,8 @@ pub struct Served {
     pub file: PathBuf,
     /// Whether it is an engine out of the cache, or the model as exported.
     pub from_cache: bool,
+    /// Why it is no engine, where it is none.
+    pub no_engine: Option<String>,
     /// Better links of the chain, and why they were not taken.
     pub passed_over: Vec<String>,
     /// Links that failed since, and what took over.
@@ -137,30 +147,46 @@ pub fn deploy(
         graphs: Graphs::new(),
         served: Vec::new(),
         warmup: Warmup::new(Vocabulary::of(request.bundle)),
+        held: Vec::new(),
     };
     for (shapes, loaded) in load_side_by_side(request, servable) {
-        let (loaded, served) = loaded?;
-        deployment.warmup.add(served.graph, loaded.clone(), shapes);
-        deployment.graphs.insert(served.graph, loaded);
+        let Loaded {
+            graph,
+            served,
+            held,
+        } = loaded?;
+        deployment.warmup.add(served.graph, graph.clone(), shapes);
+        deployment.graphs.insert(served.graph, graph);
         deployment.served.push(served);
+        deployment.held.extend(held);
     }
     Ok(deployment)
 }
 
 /// What loading one graph gave.
-type Loaded = Result<(LoadedGraph, Served), DeployError>;
+struct Loaded {
+    graph: LoadedGraph,
+    served: Served,
+    held: Vec<File>,
+}
 
 /// Loads every graph on a thread of its own: most of a start is a library preparing one graph at a time.
 fn load_side_by_side(
     request: &DeployRequest<'_>,
     graphs: Vec<Servable>,
-) -> Vec<(Vec<ShapeSet>, Loaded)> {
+) -> Vec<(Vec<ShapeSet>, Result<Loaded, DeployError>)> {
+    let model = Span::current();
+    let load_one = |servable: Servable| {
+        // Of the level that is always heard, so that every line of the threads says whose it is.
+        let graph = error_span!(parent: &model, "graph", id = %servable.graph);
+        graph.in_scope(|| load(request, servable))
+    };
     thread::scope(|scope| {
         let threads: Vec<_> = graphs
             .into_iter()
             .map(|servable| {
                 let shapes = servable.links[0].shapes.clone();
-                (shapes, scope.spawn(move || load(request, servable)))
+                (shapes, scope.spawn(|| load_one(servable)))
             })
             .collect();
         let joined = threads.into_iter().map(|(shapes, thread)| {
@@ -188,10 +214,7 @@ fn plan_request<'a>(request: &DeployRequest<'a>) -> BuildRequest<'a> {
     }
 }
 
-fn load(
-    request: &DeployRequest<'_>,
-    servable: Servable,
-) -> Result<(LoadedGraph, Served), DeployError> {
+fn load(request: &DeployRequest<'_>, servable: Servable) -> Result<Loaded, DeployError> {
     let Servable { graph, links } = servable;
     let file = request.bundle.graph_file(graph)?;
     build::check_weights(graph, file)?;
@@ -201,12 +224,14 @@ fn load(
     let chain = remaining(request, first);
     let mut artifacts = Artifacts::new();
     let mut at_hand = BTreeMap::new();
+    let mut held = BTreeMap::new();
     for &backend in &chain.links {
         let engine = links
             .iter()
             .filter(|link| link.backend == backend)
             .find_map(|link| Some((link.precision, link.state.entry()?)));
         if let Some((precision, engine)) = engine {
+            held.insert(backend, engine.hold());
             artifacts.insert(backend, stored(graph, engine)?);
             at_hand.insert(backend, precision);
         } else if backend.runs_models() {
@@ -218,8 +243,9 @@ fn load(
     let selected = select(&chain, request.backends, &artifacts, request.options)
         .map_err(|source| DeployError::Graph { graph, source })?;
     let backend = selected.backend;
+    held.retain(|held, _| *held == backend || chain.fallback == Fallback::AtRun);
     let passed_over = first.passed_over.iter().map(ToString::to_string);
-    let passed_over = passed_over.chain(selected.passed_over.iter().map(ToString::to_string));
+    let passed_over = passed_over.chain(selected.passed_over.iter().map(|one| said(one, &links)));
     let taken = links.iter().find(|link| link.backend == backend);
     let (file, from_cache) = match &artifacts[&backend] {
         StoredArtifact::Engine { path, .. } => (path.clone(), true),
@@ -232,13 +258,36 @@ fn load(
         wanted: first.wanted,
         file,
         from_cache,
+        no_engine: (!from_cache).then(|| why_no_engine(taken)),
         passed_over: passed_over.collect(),
         falls: selected.falls,
         notes: taken.map_or_else(Vec::new, |link| link.notes.clone()),
         at_hand,
     };
     let compiled = selected.compiled;
-    Ok((LoadedGraph { backend, compiled }, served))
+    Ok(Loaded {
+        graph: LoadedGraph { backend, compiled },
+        served,
+        held: held.into_values().flatten().collect(),
+    })
+}
+
+/// Why a link is served by the model as exported.
+fn why_no_engine(link: Option<&PlannedGraph>) -> String {
+    let missing = link.and_then(|link| link.state.missing());
+    missing.unwrap_or("none is planned for it").to_owned()
+}
+
+/// A link that did not load; of an engine that is not there, why it is not.
+fn said(passed_over: &PassedOver, links: &[PlannedGraph]) -> String {
+    let link = links
+        .iter()
+        .find(|link| link.backend == passed_over.backend);
+    let missing = link.and_then(|link| link.state.missing());
+    match (&passed_over.reason, missing) {
+        (LinkError::NoArtifact, Some(reason)) => format!("{passed_over}: {reason}"),
+        _ => passed_over.to_string(),
+    }
 }
 
 fn stored(graph: GraphId, engine: &Entry) -> Result<StoredArtifact, DeployError> {

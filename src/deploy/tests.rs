@@ -3,10 +3,11 @@
 use super::*;
 use crate::backend::Fake;
 use crate::build::BuildError;
-use crate::cache::{Begun, BuildRecord, Pending, SignatureText, Verification};
+use crate::cache::{Begun, BuildRecord, GcRequest, Pending, SignatureText, Verification};
 use crate::hint::{Class, Hint};
 use crate::profile::{ComputeCapability, Shelf};
 use crate::tensor::Signature;
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,16 @@ impl Bench {
         }
     }
 
+    fn fall_back(&mut self, fallback: Fallback) {
+        let own = self.profile.graphs.get_mut(&GRAPH).expect("every graph");
+        own.chain.as_mut().expect("its own").fallback = fallback;
+    }
+
     fn deploy(&self, tier: Option<Tier>) -> Result<Served, DeployError> {
+        self.deployment(tier).map(|mut done| done.served.remove(0))
+    }
+
+    fn deployment(&self, tier: Option<Tier>) -> Result<Deployment, DeployError> {
         let request = DeployRequest {
             bundle: &self.bundle,
             profile: &self.profile,
@@ -60,7 +70,7 @@ impl Bench {
                 device: 0,
             },
         };
-        deploy(&request, &mut StatCache::in_memory()).map(|mut done| done.served.remove(0))
+        deploy(&request, &mut StatCache::in_memory())
     }
 
     /// Puts the engine that a backend would be asked for into quarantine.
@@ -228,6 +238,81 @@ fn the_model_itself_still_runs_where_its_optimised_form_is_unfit() {
         (BackendId::OrtCpu, false)
     );
     assert_eq!(served.passed_over.len(), 2, "{:?}", served.passed_over);
+    assert_eq!(
+        served.no_engine.as_deref(),
+        Some("its fp32 engine is in quarantine: it gives NaN")
+    );
+}
+
+#[test]
+fn a_warm_up_stops_before_the_next_run() {
+    let bench = Bench::new();
+    let warmup = bench.deployment(None).expect("the model runs").warmup;
+    let lane = Lane::on_host(0);
+    let asked = Cell::new(0);
+    // Once for the graph, then once for each of four runs of the first set of shapes.
+    for allowed in [0, 1, 4] {
+        asked.set(0);
+        let stop = || asked.replace(asked.get() + 1) == allowed;
+        let error = warmup
+            .run_until(&lane, &stop, |run| panic!("{run:?} is not complete"))
+            .expect_err("it is told to stop");
+        assert!(matches!(error, WarmupError::Stopped), "{error}");
+        assert_eq!(asked.get(), allowed + 1, "nothing was run after that");
+    }
+    assert!(!warmup.run(&lane, |_| {}).expect("runs").is_empty());
+}
+
+#[test]
+fn a_damaged_engine_is_told_with_the_model_that_speaks_in_its_place() {
+    let bench = Bench::new();
+    for backend in [RTX, BackendId::OrtCpu] {
+        bench.keep(backend, CompileOptions::default());
+        let precision = Precision::Fp32;
+        let engine = bench.deploy(Some(Tier { backend, precision }));
+        std::fs::write(engine.expect("kept").file, b"another length").expect("writable");
+    }
+    let served = bench.deploy(None).expect("the model runs as exported");
+    assert!(!served.from_cache);
+    let why = served.no_engine.clone().expect("it is no engine");
+    assert!(why.contains("is in quarantine"), "{why}");
+    let passed_over = &served.passed_over;
+    assert!(
+        passed_over[0].starts_with("tensorrt-rtx: there is no engine for it: ")
+            && passed_over[0].contains("is in quarantine"),
+        "{passed_over:?}"
+    );
+    let again = bench.deploy(None).expect("the model still runs");
+    assert_eq!(again.no_engine.as_deref(), Some("not built yet"));
+}
+
+#[test]
+fn an_engine_that_may_be_read_again_is_not_collected() {
+    let mut bench = Bench::new();
+    bench.fall_back(Fallback::AtRun);
+    for backend in [RTX, BackendId::OrtCpu] {
+        bench.keep(backend, CompileOptions::default());
+    }
+    let deployment = bench.deployment(None).expect("the first link's engine");
+    let store = EngineStore::new(bench.root.path());
+    let here = build::here(&bench.backends);
+    let collect = || {
+        let request = GcRequest {
+            here: &here,
+            max_bytes: Some(0),
+            all_stale: false,
+            dry_run: false,
+        };
+        let report = store.gc(&request).expect("writable");
+        (report.removed.len(), report.held.len())
+    };
+    assert_eq!(collect(), (0, 2), "one is read again, one may be needed");
+    drop(deployment);
+    bench.fall_back(Fallback::AtLoad);
+    let deployment = bench.deployment(None).expect("as before");
+    assert_eq!(collect(), (1, 1), "the chain ends with the first link");
+    drop(deployment);
+    assert_eq!(collect(), (1, 0));
 }
 
 #[test]

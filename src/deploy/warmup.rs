@@ -10,6 +10,7 @@ use crate::tensor::{AxisSizes, Placement, SignatureError, Tensor};
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
+use tracing::error_span;
 
 /// Runs every graph at the opt shapes of its profile, on random inputs.
 #[derive(Debug, Clone)]
@@ -73,6 +74,9 @@ pub enum WarmupError {
         #[source]
         source: Box<RunError>,
     },
+    /// It was told to stop.
+    #[error("the warm-up was stopped before its end")]
+    Stopped,
 }
 
 /// Runs after the first one.
@@ -100,22 +104,37 @@ impl Warmup {
         self.graphs.push((graph, loaded, shapes));
     }
 
-    /// Runs every graph; `after` hears of each run as it ends.
+    /// Runs every graph; `after` hears of the runs of each set of shapes as they end.
     ///
     /// # Errors
     /// [`WarmupError`] of the first graph that does not run.
     pub fn run(
         &self,
         lane: &Lane,
+        after: impl FnMut(&WarmRun),
+    ) -> Result<Vec<WarmRun>, WarmupError> {
+        self.run_until(lane, &|| false, after)
+    }
+
+    /// The same unless `stop` comes first, which is asked before every graph is opened and before every run.
+    ///
+    /// # Errors
+    /// [`WarmupError::Stopped`] where it came, else as [`Self::run`].
+    pub fn run_until(
+        &self,
+        lane: &Lane,
+        stop: &dyn Fn() -> bool,
         mut after: impl FnMut(&WarmRun),
     ) -> Result<Vec<WarmRun>, WarmupError> {
         let mut runs = Vec::new();
         for (graph, loaded, sets) in &self.graphs {
+            go_on(stop)?;
             let graph = *graph;
+            let _graph = error_span!("graph", id = %graph).entered();
             let mut session = open_at(Placement::Host, &loaded.compiled, lane)
                 .map_err(|source| WarmupError::Open { graph, source })?;
             for set in sets {
-                let (first, steady) = self.timed(graph, session.as_mut(), set)?;
+                let (first, steady) = self.timed(graph, session.as_mut(), set, stop)?;
                 let run = WarmRun {
                     graph,
                     backend: session.runs_on().unwrap_or(loaded.backend),
@@ -139,6 +158,7 @@ impl Warmup {
         graph: GraphId,
         session: &mut dyn Session,
         set: &ShapeSet,
+        stop: &dyn Fn() -> bool,
     ) -> Result<(Duration, Vec<Duration>), WarmupError> {
         let sizes = set.sizes(|extent| extent.opt);
         let inputs = random_inputs(graph, session.signature(), &sizes, self.vocabulary, 0)
@@ -148,6 +168,7 @@ impl Warmup {
                 source: Box::new(source),
             })?;
         let mut time = || {
+            go_on(stop)?;
             run_once(graph, session, &inputs, &sizes).map_err(|source| WarmupError::Run {
                 graph,
                 shapes: set.name.clone(),
@@ -160,6 +181,13 @@ impl Warmup {
         steady.sort_unstable();
         Ok((first, steady))
     }
+}
+
+fn go_on(stop: &dyn Fn() -> bool) -> Result<(), WarmupError> {
+    if stop() {
+        return Err(WarmupError::Stopped);
+    }
+    Ok(())
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -190,6 +218,7 @@ impl Hint for WarmupError {
             Self::Run { graph, .. } => {
                 Some(format!("build it again: cvtrt build --graphs {graph} --force").into())
             }
+            Self::Stopped => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::ids::{BackendId, GraphId};
 use crate::tensor::{DType, Dim, Placement, Port, Signature, TensorView, TensorViewMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::error_span;
 
 /// A graph opened on a lane.
 ///
@@ -76,6 +77,7 @@ impl StageGraph {
         place: &Place,
         contract: &Signature,
     ) -> Result<Self, OpenError> {
+        let _graph = error_span!("graph", id = %graph).entered();
         let signature = compiled.signature();
         let misfit = |source| OpenError::Contract { graph, source };
         let input_swaps = arrange("input", &contract.inputs, &signature.inputs).map_err(misfit)?;

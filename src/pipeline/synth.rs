@@ -116,14 +116,15 @@ impl Synthesizer {
         })
     }
 
-    /// Takes the steps of every size that requests are likely to ask for and, on a device, records them: later ones are
-    /// launched as one.
+    /// On a device, takes the steps of every size that requests are likely to ask for and records them: later ones are
+    /// launched as one. `cancelled` is asked before every one.
     ///
     /// # Errors
-    /// [`SpeechError`] of the first step that fails; the synthesiser can go on.
-    pub fn warm_up(&mut self) -> Result<(), SpeechError> {
-        self.llm.warm_up()?;
-        self.flow.warm_up(&mut self.solve)
+    /// [`SpeechError`] of the first step that fails, [`SpeechError::Stopped`] where it was cancelled; the synthesiser can
+    /// go on.
+    pub fn warm_up(&mut self, cancelled: &dyn Fn() -> bool) -> Result<(), SpeechError> {
+        self.llm.warm_up(cancelled)?;
+        self.flow.warm_up(&mut self.solve, cancelled)
     }
 
     /// Speaks a text.

@@ -54,7 +54,7 @@ pub(crate) fn speech(segment: &SpeechRequest) -> Speech {
 }
 
 impl Speaker for FakeSpeaker {
-    fn warm_up(&mut self) -> Result<Vec<WarmRun>, SpeakerError> {
+    fn warm_up(&mut self, _: &dyn Fn() -> bool) -> Result<Vec<WarmRun>, SpeakerError> {
         Ok(vec![WarmRun {
             graph: GraphId::Llm,
             backend: BackendId::OrtCpu,

@@ -89,7 +89,17 @@ impl Lane {
     }
 
     fn warm_up(&mut self) -> Result<Vec<WarmRun>, JobError> {
-        self.guarded(|speaker| speaker.warm_up().map_err(lane_error))
+        let queue = Arc::clone(&self.queue);
+        self.guarded(|speaker| {
+            let warm = speaker.warm_up(&|| queue.is_closed());
+            warm.map_err(|error| {
+                if error.is_stopped() {
+                    JobError::Stopped
+                } else {
+                    JobError::Lane(Arc::new(error))
+                }
+            })
+        })
     }
 
     /// Does something with the speaker. After a panic the speaker's state is unknown, so it goes, and another is opened.
@@ -134,6 +144,16 @@ impl Lane {
         self.queue.lose(lost);
     }
 
+    /// A new speaker, made warm. Once nothing more is admitted it stays as it is: what was admitted before is spoken sooner.
+    fn opened(&mut self) -> Result<Box<dyn Speaker>, SpeakerError> {
+        let mut speaker = (self.open)()?;
+        match speaker.warm_up(&|| self.queue.is_closed()) {
+            Err(error) if error.is_stopped() => tracing::info!("stopping: the warm-up is given up"),
+            outcome => drop(outcome?),
+        }
+        Ok(speaker)
+    }
+
     /// The speaker, opened and made warm where there is none.
     fn speaker(&mut self) -> Result<&mut dyn Speaker, JobError> {
         if let Some(lost) = &self.lost {
@@ -141,11 +161,7 @@ impl Lane {
         }
         if self.speaker.is_none() {
             self.queue.set_readiness(Readiness::Opening);
-            let opened = catch_unwind(AssertUnwindSafe(|| {
-                let mut speaker = (self.open)()?;
-                speaker.warm_up()?;
-                Ok(speaker)
-            }));
+            let opened = catch_unwind(AssertUnwindSafe(|| self.opened()));
             let opened = opened.unwrap_or_else(|panic| {
                 let message = message_of(panic.as_ref());
                 Err(SpeakerError::Panicked { message })
@@ -188,10 +204,6 @@ fn tells_lost_device(error: &(dyn Error + 'static)) -> bool {
         run.is_some_and(|run| run.recovery() == Recovery::Process)
             || cuda.is_some_and(|cuda| cuda.kind == CudaErrorKind::DeviceLost)
     })
-}
-
-fn lane_error(error: SpeakerError) -> JobError {
-    JobError::Lane(Arc::new(error))
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

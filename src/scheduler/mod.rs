@@ -48,9 +48,11 @@ impl Scheduler {
     pub fn start(name: &str, open: OpenSpeaker, limits: Limits) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(limits));
         let lane = Lane::new(Arc::clone(&queue), open);
+        // Of the level that is always heard, so that every line of the thread says whose it is.
+        let span = tracing::error_span!(parent: None, "lane", model = name);
         let thread = std::thread::Builder::new()
             .name(format!("lane {name}"))
-            .spawn(|| lane.work())?;
+            .spawn(move || span.in_scope(|| lane.work()))?;
         Ok(Self {
             queue,
             lane: Mutex::new(Some(thread)),

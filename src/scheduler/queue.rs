@@ -180,6 +180,11 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Whether nothing more is admitted.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.lock().open
+    }
+
     /// Forgets everything that waits; whoever waits for it hears so.
     pub(super) fn abandon(&self) {
         self.lock().waiting.clear();

@@ -12,11 +12,11 @@ use std::fmt;
 
 /// Speaks one segment at a time, on the thread that opened it.
 pub trait Speaker: fmt::Debug + Send {
-    /// Runs every graph once at the shapes it is made for.
+    /// Runs every graph at the shapes it is made for unless `stop` comes first, which is asked before every run.
     ///
     /// # Errors
-    /// [`SpeakerError`] when a graph does not run.
-    fn warm_up(&mut self) -> Result<Vec<WarmRun>, SpeakerError>;
+    /// [`SpeakerError`] when a graph does not run, or [`SpeakerError::is_stopped`]; it can speak after the latter.
+    fn warm_up(&mut self, stop: &dyn Fn() -> bool) -> Result<Vec<WarmRun>, SpeakerError>;
 
     /// Speaks a segment unless `stop` comes first, which is asked before every piece of work.
     ///
@@ -88,6 +88,16 @@ pub enum SpeakerError {
     },
 }
 
+impl SpeakerError {
+    /// Whether a warm-up was told to stop, and nothing is wrong.
+    pub fn is_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Warmup(WarmupError::Stopped) | Self::Step(SpeechError::Stopped)
+        )
+    }
+}
+
 /// The pipeline on one lane.
 #[derive(Debug)]
 pub struct LaneSpeaker {
@@ -120,12 +130,12 @@ impl LaneSpeaker {
 }
 
 impl Speaker for LaneSpeaker {
-    fn warm_up(&mut self) -> Result<Vec<WarmRun>, SpeakerError> {
+    fn warm_up(&mut self, stop: &dyn Fn() -> bool) -> Result<Vec<WarmRun>, SpeakerError> {
         let mut runs = Vec::new();
         for warmup in &self.warmups {
-            runs.extend(warmup.run(&self.lane, log)?);
+            runs.extend(warmup.run_until(&self.lane, stop, log)?);
         }
-        self.synthesizer.warm_up()?;
+        self.synthesizer.warm_up(stop)?;
         Ok(runs)
     }
 
@@ -150,13 +160,12 @@ impl Speaker for LaneSpeaker {
 
 fn log(run: &WarmRun) {
     let WarmRun {
-        graph,
         shapes,
         first_ms,
         steady_ms,
         ..
     } = run;
-    tracing::info!(%graph, shapes, first_ms, steady_ms, "warm");
+    tracing::info!(shapes, first_ms, steady_ms, "warm");
 }
 
 impl Hint for SpeakerError {

@@ -3,9 +3,10 @@ use super::queue::Work;
 use super::*;
 use crate::backend::RunError;
 use crate::bundle::Voice;
+use crate::deploy::WarmupError;
 use crate::frontend::audio::Clip;
 use crate::ids::{GraphId, Mode};
-use crate::pipeline::SpeechError;
+use crate::pipeline::{Speech, SpeechError};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -209,6 +210,50 @@ fn closing_refuses_and_draining_speaks_what_was_admitted() {
     scheduler.drain();
     assert_eq!(all_of(first).expect("spoken").len(), 1);
     assert_eq!(all_of(second).expect("spoken").len(), 1);
+}
+
+/// Warms up until it is told to stop.
+#[derive(Debug)]
+struct EndlessWarmup(mpsc::Sender<()>);
+
+impl Speaker for EndlessWarmup {
+    fn warm_up(&mut self, stop: &dyn Fn() -> bool) -> Result<Vec<WarmRun>, SpeakerError> {
+        self.0.send(()).expect("the test listens");
+        while !stop() {
+            std::thread::yield_now();
+        }
+        Err(WarmupError::Stopped.into())
+    }
+
+    fn speak(
+        &mut self,
+        segment: &SpeechRequest,
+        _: &dyn Fn() -> bool,
+    ) -> Result<Speech, SpeechError> {
+        Ok(speech(segment))
+    }
+
+    fn hear(&mut self, _: &Recording) -> Result<Voice, HearError> {
+        Err(HearError::Deaf)
+    }
+}
+
+#[test]
+fn closing_ends_a_warm_up_and_what_was_admitted_is_spoken_all_the_same() {
+    let (begin, begun) = mpsc::channel();
+    let open: OpenSpeaker = Box::new(move || Ok(Box::new(EndlessWarmup(begin.clone())) as _));
+    let scheduler = Scheduler::start("slow", open, Limits { places: 2 }).expect("a thread");
+    begun.recv().expect("it warms up");
+    let stream = scheduler.submit(vec![segment(1)]).expect("waits");
+    let (answer, mut again) = oneshot::channel();
+    scheduler
+        .queue
+        .admit(Work::WarmUp(answer))
+        .expect("waits, too");
+    scheduler.drain();
+    assert_eq!(all_of(stream).expect("spoken").len(), 1);
+    let again = again.try_recv().expect("answered");
+    assert!(matches!(again, Err(JobError::Stopped)), "{again:?}");
 }
 
 #[test]

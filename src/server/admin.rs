@@ -4,7 +4,8 @@ use super::State;
 use super::error::OpenAiError;
 use super::metrics::Metrics;
 use super::model::Model;
-use crate::deploy::WarmRun;
+use crate::deploy::{LowGraph, Served, WarmRun};
+use crate::ids::Tier;
 use axum::Json;
 use axum::extract;
 use axum::http::{StatusCode, header};
@@ -21,7 +22,7 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: every model is warm.
+/// `GET /readyz`: every model is warm and at its floor; of those below it, every graph that is and every reason.
 pub(super) async fn ready(
     extract::State(state): extract::State<Arc<State>>,
 ) -> (StatusCode, Json<Value>) {
@@ -39,7 +40,13 @@ pub(super) async fn ready(
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(json!({ "ready": all, "models": models })))
+    let below_floor: BTreeMap<&str, Vec<LowGraph>> = state
+        .models
+        .iter()
+        .filter_map(|model| Some((model.name.as_str(), model.check_floor().err()?.graphs)))
+        .collect();
+    let told = json!({ "ready": all, "models": models, "below_floor": below_floor });
+    (status, Json(told))
 }
 
 /// `POST /warmup_trt`: every graph of every model once at its opt shapes, between two requests.
@@ -60,7 +67,21 @@ pub(super) async fn performance(extract::State(state): extract::State<Arc<State>
     Json(json!({ "version": env!("CARGO_PKG_VERSION"), "uptime_s": uptime_s, "models": models }))
 }
 
+/// How a graph was loaded, and what became of it.
+#[derive(serde::Serialize)]
+struct OfGraph<'a> {
+    #[serde(flatten)]
+    loaded: &'a Served,
+    /// What runs it now.
+    tier: Tier,
+}
+
 fn of_model(model: &Model) -> Value {
+    let graphs = model.served.iter().map(|loaded| OfGraph {
+        loaded,
+        tier: loaded.now(),
+    });
+    let graphs: Vec<OfGraph<'_>> = graphs.collect();
     let fallbacks = model.served.iter().filter(|one| one.is_fallback());
     let fallbacks: Vec<&str> = fallbacks.map(|one| one.graph.as_str()).collect();
     json!({
@@ -69,7 +90,7 @@ fn of_model(model: &Model) -> Value {
         "floor": model.floor.map(|floor| floor.to_string()),
         "fallbacks": fallbacks,
         "load": model.scheduler.load(),
-        "graphs": model.served,
+        "graphs": graphs,
     })
 }
 

@@ -52,6 +52,16 @@ impl Model {
         self
     }
 
+    /// Its bundle's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why it is below its floor and what helps, in one line; `None` where it is not.
+    pub fn below_floor(&self) -> Option<String> {
+        self.check_floor().err().map(|below| told(&below))
+    }
+
     /// Whether it is served at its floor or above it.
     ///
     /// # Errors
@@ -62,8 +72,8 @@ impl Model {
 
     /// Why it is not ready; `None` where it is.
     pub(super) fn not_ready(&self) -> Option<String> {
-        if let Err(below) = self.check_floor() {
-            return Some(told(&below));
+        if let Some(reason) = self.below_floor() {
+            return Some(reason);
         }
         match self.scheduler.readiness() {
             Readiness::Ready => None,
@@ -76,6 +86,13 @@ impl Model {
     pub(super) fn backends(&self) -> String {
         let speaking = self.served.iter().filter(|one| one.speaks());
         let names: BTreeSet<&str> = speaking.map(|one| one.now().backend.as_str()).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The tiers of the graphs that speak, each once.
+    pub(super) fn tiers(&self) -> String {
+        let speaking = self.served.iter().filter(|one| one.speaks());
+        let names: BTreeSet<String> = speaking.map(|one| one.now().to_string()).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     }
 

@@ -149,8 +149,10 @@ fn chosen<'a>(state: &'a State, body: &SpeechBody) -> Result<&'a Model, ApiError
     if model.is_at(wanted) {
         return Ok(model);
     }
-    let message =
-        format!("the server does not run at `{wanted}`; `cvtrt serve --tier {wanted}` would");
+    let message = format!(
+        "the model is served at {}; leave the tier out, or have it served by `cvtrt serve --tier {wanted}`",
+        model.tiers()
+    );
     Err(ApiError::field("tier", message))
 }
 

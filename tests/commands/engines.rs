@@ -196,6 +196,10 @@ fn an_unfit_engine_is_told_by_every_command_and_built_again_only_by_force() {
     let f0 = served.iter().find(|row| row["graph"] == "hift_f0");
     let f0 = f0.expect("it is served");
     assert_eq!(f0["from_cache"], false, "{f0}");
+    assert_eq!(
+        f0["no_engine"], "its fp32 engine is in quarantine: `f0` is not finite",
+        "{f0}"
+    );
     let passed_over = f0["passed_over"].to_string();
     assert!(
         passed_over.contains("quarantine: `f0` is not finite"),

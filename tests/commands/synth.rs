@@ -157,7 +157,7 @@ fn without_engines_the_model_itself_speaks_and_says_so() {
     place
         .cvtrt(&line)
         .exits(0)
-        .says(&["model, no engine built"]);
+        .says(&["model, no engine: not built yet"]);
 }
 
 #[test]

@@ -174,9 +174,9 @@ fn steps_recorded_at_warm_up_say_the_same_in_fewer_calls() {
     let plain = speak(&mut fixture.synthesizer(), &request);
     let before = device.outstanding();
     let mut synthesizer = fixture.synthesizer();
-    synthesizer.warm_up().expect("warm");
+    synthesizer.warm_up(&|| false).expect("warm");
     let recorded = device.outstanding();
-    synthesizer.warm_up().expect("warm still");
+    synthesizer.warm_up(&|| false).expect("warm still");
     assert_eq!(
         device.outstanding(),
         recorded,
@@ -232,7 +232,7 @@ fn longer_speech_than_was_recorded_is_spoken_all_the_same() {
     let (short, long) = (20, 800);
     let wanted = [short, long].map(|count| solved(&mut flow, &mut solve, count));
     let mut warm = flow.new_solve().expect("memory");
-    flow.warm_up(&mut warm).expect("warm");
+    flow.warm_up(&mut warm, &|| false).expect("warm");
     for (count, replays) in [(short, 10), (long, 0), (short, 0)] {
         let before = device.counts().replays;
         let got = solved(&mut flow, &mut warm, count);

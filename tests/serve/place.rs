@@ -2,9 +2,10 @@
 
 use cvtrt::testkit::runtime_dir;
 use serde_json::{Value, json};
+use std::fs::{self, File};
 use std::io::{BufReader, Read, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ pub(crate) fn cvtrt(folder: &Path) -> Command {
 pub(crate) struct Served {
     process: Child,
     pub(crate) url: String,
+    /// What it said of itself.
+    pub(crate) said: Value,
+    log: PathBuf,
 }
 
 impl Served {
@@ -38,6 +42,7 @@ impl Served {
 
     /// A server of a bundle, with more flags.
     pub(crate) fn start_with(folder: &Path, bundle: &Path, flags: &[&str]) -> Self {
+        let log = folder.join("log");
         let mut process = cvtrt(folder)
             .args([
                 "serve",
@@ -51,16 +56,28 @@ impl Served {
             .arg(bundle)
             .args(flags)
             .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("a new file"))
             .spawn()
             .expect("starts");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
-        let listening = documents
-            .next()
-            .expect("it says where it listens")
-            .expect("JSON");
-        let url = listening["url"].as_str().expect("an address").to_owned();
-        Self { process, url }
+        let said = documents.next().unwrap_or_else(|| {
+            let log = fs::read_to_string(&log).expect("made above");
+            panic!("it does not say where it listens:\n{log}")
+        });
+        let said = said.expect("JSON");
+        let url = said["url"].as_str().expect("an address").to_owned();
+        Self {
+            process,
+            url,
+            said,
+            log,
+        }
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("made at the start")
     }
 
     /// Samples of a text, in the first voice.
@@ -146,5 +163,8 @@ impl Drop for Served {
         // It may have ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
     }
 }

@@ -156,6 +156,11 @@ fn stage_table(report: &Report) -> String {
     table(&rows)
 }
 
+/// What follows the first line of a reason is a library's log.
+fn first_line(reason: &str) -> &str {
+    reason.lines().next().unwrap_or_default()
+}
+
 fn served_table(served: &[Served]) -> String {
     let mut rows = vec![
         ["graph", "backend", "precision", "from"]
@@ -163,16 +168,15 @@ fn served_table(served: &[Served]) -> String {
             .to_vec(),
     ];
     for one in served {
-        let from = if one.from_cache {
-            "engine"
-        } else {
-            "model, no engine built"
-        };
+        let from = one.no_engine.as_ref();
+        let from = from.map_or("engine".to_owned(), |why| {
+            format!("model, no engine: {}", first_line(why))
+        });
         rows.push(vec![
             one.graph.to_string(),
             one.backend.to_string(),
             one.precision.to_string(),
-            from.to_owned(),
+            from,
         ]);
     }
     table(&rows)

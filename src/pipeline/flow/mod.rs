@@ -208,11 +208,16 @@ impl FlowStage {
         Ok(solve.advance(self.guidance)?)
     }
 
-    /// Takes a step at every width of speech up to half a minute and, on a device, records it for later ones.
+    /// On a device, takes a step at every width of speech up to half a minute and records it for later ones; `cancelled`
+    /// is asked before every one.
     ///
     /// # Errors
-    /// [`SpeechError::Run`], or [`SpeechError::Memory`].
-    pub fn warm_up(&mut self, solve: &mut FlowSolve) -> Result<(), SpeechError> {
+    /// [`SpeechError::Run`], or [`SpeechError::Memory`]; [`SpeechError::Stopped`] where it was cancelled.
+    pub fn warm_up(
+        &mut self,
+        solve: &mut FlowSolve,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(), SpeechError> {
         if self.place.placement() == Placement::Host {
             return Ok(());
         }
@@ -222,6 +227,9 @@ impl FlowStage {
         widths.retain(|&width| self.width(width) == width);
         // The largest first, so that no tensor has to grow afterwards.
         for width in widths.into_iter().rev() {
+            if cancelled() {
+                return Err(SpeechError::Stopped);
+            }
             let chunk_frames = self.shape.chunk_tokens * self.shape.frames_per_token;
             solve.prepare(width, width, &[], Attention::Full, chunk_frames)?;
             solve.start(|noise| noise.fill(0.0))?;

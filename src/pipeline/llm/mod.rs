@@ -165,11 +165,12 @@ impl LlmStage {
         Ok(())
     }
 
-    /// Takes a step with every number of rows in every bucket and, on a device, records it for later ones.
+    /// On a device, takes a step with every number of rows in every bucket and records it for later ones; `cancelled` is
+    /// asked before every one.
     ///
     /// # Errors
-    /// [`SpeechError`] where a step fails, or an utterance is at work.
-    pub fn warm_up(&mut self) -> Result<(), SpeechError> {
+    /// [`SpeechError`] where a step fails, or an utterance is at work; [`SpeechError::Stopped`] where it was cancelled.
+    pub fn warm_up(&mut self, cancelled: &dyn Fn() -> bool) -> Result<(), SpeechError> {
         if self.place.placement() == Placement::Host {
             return Ok(());
         }
@@ -180,7 +181,7 @@ impl LlmStage {
         let mut slots = Vec::new();
         let outcome = (0..self.slots.capacity()).try_for_each(|_| {
             slots.push(self.prefill(&prompt)?);
-            self.record_steps(&slots)
+            self.record_steps(&slots, cancelled)
         });
         let released = slots.into_iter().map(|slot| self.release(slot));
         let released: Result<Vec<()>, SpeechError> = released.collect();
@@ -188,8 +189,15 @@ impl LlmStage {
     }
 
     /// One step of these utterances in every bucket, each recorded.
-    fn record_steps(&mut self, slots: &[SlotId]) -> Result<(), SpeechError> {
+    fn record_steps(
+        &mut self,
+        slots: &[SlotId],
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(), SpeechError> {
         for positions in BUCKETS {
+            if cancelled() {
+                return Err(SpeechError::Stopped);
+            }
             self.cache.reserve(positions.min(self.max_positions))?;
             let feeds = slots.iter().map(|&slot| Feed { slot, token: 0 });
             self.decode(&feeds.collect::<Vec<Feed>>())?;

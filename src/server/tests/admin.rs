@@ -73,12 +73,14 @@ async fn the_server_says_what_runs_each_graph() {
     let info = get(&server(), "/performance_info").await.json();
     let model = &info["models"][0];
     assert_eq!(model["graphs"][0]["backend"], "ort-cpu");
+    assert_eq!(model["graphs"][0]["tier"], "ort-cpu-fp32");
     assert_eq!(model["load"]["places"], 20);
 }
 
 #[tokio::test]
 async fn a_model_below_its_floor_is_not_ready_and_speaks_nothing() {
-    let model = model(2, |segment, _| Ok(speech(segment)));
+    let mut model = model(2, |segment, _| Ok(speech(segment)));
+    model.served[0].passed_over = vec!["tensorrt: no driver; no library".to_owned()];
     let floor = "ort-cuda".parse().expect("a backend");
     let server = Server::new(vec![model.with_floor(Some(floor))], settings());
     let ready = get(&server, "/readyz").await;
@@ -89,9 +91,20 @@ async fn a_model_below_its_floor_is_not_ready_and_speaks_nothing() {
         said.contains(reason) && said.contains("--min-tier"),
         "{said}"
     );
+    let low = &ready.json()["below_floor"]["cosyvoice2-tiny"][0];
+    assert_eq!(
+        low,
+        &json!({ "graph": "llm", "backend": "ort-cpu", "precision": "fp32", "reasons": ["tensorrt: no driver; no library"] })
+    );
     let refused = ask(&server, speech_request(&json!({ "input": "a" }))).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.json()["error"]["code"], "below_floor");
+    let error = &refused.json()["error"];
+    assert_eq!(error["code"], "below_floor");
+    let message = error["message"].as_str().expect("words");
+    assert!(
+        message.contains("tensorrt: no driver (") && message.contains("--min-tier ort-cpu "),
+        "{message}"
+    );
     let info = get(&server, "/performance_info").await.json();
     assert_eq!(info["models"][0]["floor"], "ort-cuda");
     assert_eq!(get(&server, "/healthz").await.status, StatusCode::OK);
@@ -112,6 +125,19 @@ async fn a_graph_that_fell_back_is_shown() {
     );
     let text = String::from_utf8(get(&server, "/metrics").await.body).expect("UTF-8");
     assert!(text.contains("fallback=\"true\"} 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_tier_that_is_not_served_is_answered_with_the_one_that_is() {
+    let body = json!({ "input": "a", "tier": "trt-fp16" });
+    let refused = ask(&server(), speech_request(&body)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let error = &refused.json()["error"];
+    let message = error["message"].as_str().expect("words");
+    assert!(
+        message.contains("served at ort-cpu-fp32") && message.contains("serve --tier trt-fp16"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

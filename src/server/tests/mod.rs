@@ -80,6 +80,7 @@ fn model_of(
         wanted: Precision::Fp32,
         file: "llm.onnx".into(),
         from_cache: false,
+        no_engine: Some("not built yet".to_owned()),
         passed_over: vec![],
         falls: Falls::default(),
         notes: vec![],
