@@ -87,8 +87,8 @@ pub struct PlannedGraph {
     pub wanted: Precision,
     /// What stays in FP32 where the precision is a half one; `None` where that was not decided, and for FP32.
     pub precision_plan: Option<PrecisionPlan>,
-    /// The engine's key.
-    pub key: EngineKey,
+    /// The engine's key; `None` while its precision plan, which decides the key, is still to be made.
+    pub key: Option<EngineKey>,
     /// Everything the key depends on.
     pub inputs: KeyInputs,
     /// The ranges that are served and verified; part of the key where the backend builds for them.
@@ -147,6 +147,18 @@ impl Plan {
             planned.precision != Precision::Fp32 && planned.precision_plan.is_none()
         });
         open.map(|planned| (planned.graph, planned.precision))
+    }
+
+    /// Says of these graphs that they are qualified before they are built, so that their keys are not known yet.
+    pub fn leave_open(&mut self, graphs: &[(GraphId, Precision)]) {
+        let is_open =
+            |planned: &&mut PlannedGraph| graphs.contains(&(planned.graph, planned.precision));
+        for planned in self.graphs.iter_mut().filter(is_open) {
+            planned.key = None;
+            planned.state = PlanState::Build {
+                reason: "its precision plan is made first, and decides the key".to_owned(),
+            };
+        }
     }
 }
 
@@ -398,7 +410,7 @@ impl<'a> Planner<'a> {
             precision,
             wanted,
             precision_plan,
-            key: EngineKey::of(&inputs),
+            key: Some(EngineKey::of(&inputs)),
             state: self.state_of(&inputs, run.is_ok())?,
             inputs,
             shapes,

@@ -146,9 +146,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
         model::keep_digests(&mut digests);
+        let mut plan = plan?;
+        plan.leave_open(&to_qualify(&request, &plan));
         let planned = Planned {
             for_runtime: runtime,
-            plan: plan?,
+            plan,
         };
         context.printer().result(&planned, Planned::text)?;
         return Ok(Exit::Done);
@@ -184,8 +186,8 @@ fn qualified(
     context: &Context,
 ) -> Result<Plan, Failure> {
     let plan = build::plan_to_qualify(request, digests)?;
-    let open = qualify::heard(plan.unqualified());
-    if !request.verify || open.is_empty() {
+    let open = to_qualify(request, &plan);
+    if open.is_empty() {
         return Ok(plan);
     }
     let plans = rehearse(
@@ -200,6 +202,15 @@ fn qualified(
         request.store.keep_precision_plan(plan)?;
     }
     Ok(build::plan(request, digests)?)
+}
+
+/// The graphs whose precision plans are made before anything is built.
+fn to_qualify(request: &BuildRequest<'_>, plan: &Plan) -> Vec<(GraphId, Precision)> {
+    if request.verify {
+        qualify::heard(plan.unqualified())
+    } else {
+        Vec::new()
+    }
 }
 
 /// What a dry run says of a checkpoint that is not exported: its graphs are planned from the bundle.
@@ -370,7 +381,7 @@ fn plan_text(plan: &Plan) -> String {
             graph.to_string(),
             backend.to_string(),
             precision.to_string(),
-            key.short(),
+            key.map_or_else(|| "open".to_owned(), |key| key.short()),
             state.to_owned(),
             reason,
         ]
