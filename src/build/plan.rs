@@ -7,12 +7,10 @@ use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{
-    Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, PrecisionPlan, Verification,
-    changes,
+    Change, EngineKey, EngineStore, Entry, KeyInputs, Lookup, PrecisionPlan, Verification, changes,
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{AxisLimits, CompileOptions, Profile, ShapeSet};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What to build. Parsing flags made it; nothing of it was looked at yet.
@@ -223,28 +221,6 @@ fn plan_with<'a>(
         .map(|graph| planner.plan_graph(graph, &[]))
         .collect::<Result<_, _>>()?;
     Ok(Plan { graphs })
-}
-
-/// What one device of this machine gives engines to run on; backends that are not installed are left out.
-pub fn here(backends: &Backends) -> Here {
-    here_on(std::slice::from_ref(backends))
-}
-
-/// As [`here`], with the backends of every device.
-pub fn here_on(devices: &[Backends]) -> Here {
-    let mut here = Here {
-        host: KeyInputs::this_host(),
-        backends: BTreeMap::new(),
-    };
-    for backend in devices.iter().flat_map(Backends::iter) {
-        if let Ok(fingerprint) = backend.fingerprint() {
-            let known = here.backends.entry(backend.id()).or_default();
-            if !known.contains(&fingerprint) {
-                known.push(fingerprint);
-            }
-        }
-    }
-    here
 }
 
 /// Plans graphs one at a time, so that one can be planned again without a backend that failed on it.
