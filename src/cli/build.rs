@@ -18,7 +18,7 @@ use crate::build::{
 use crate::bundle::StatCache;
 use crate::cache::Verification;
 use crate::ids::{BackendId, GraphId, Precision};
-use crate::profile::{CompileOptions, ComputeCapability};
+use crate::profile::{CompileOptions, ComputeCapability, Profile};
 use crate::qualify;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -119,7 +119,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     };
     let backend = args.backend()?;
     let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
-    model::check_device(args.device)?;
+    let options = args.options();
+    if needs_device(backend, &profile, &options) {
+        model::check_device(args.device)?;
+    }
     let runtime = args.for_runtime.as_deref();
     let runtime = runtime
         .map(|dir| ForRuntime::look(dir, context))
@@ -137,11 +140,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         scope: args.scope()?,
         precision: args.precision(),
         backend,
-        options: args.options(),
+        options,
         device: args.device,
         rebuild: args.force,
         verify: !args.no_verify,
-        timings: args.timings(),
+        timings: args.timings()?,
     };
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
@@ -176,6 +179,27 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .printer()
         .result(&built, |built| built_text(built))?;
     Ok(Exit::Done)
+}
+
+/// Whether anything that may build here is for a device of this machine.
+fn needs_device(backend: Option<BackendId>, profile: &Profile, options: &CompileOptions) -> bool {
+    let is_for_device = |link: &BackendId| match link {
+        BackendId::OrtCpu => false,
+        BackendId::TensorRtRtx => options.targets.is_empty(),
+        BackendId::TensorRt | BackendId::OrtCuda => true,
+    };
+    match backend {
+        Some(backend) => is_for_device(&backend),
+        // Without a word on other machines, a device that is named is meant to be used.
+        None if options.targets.is_empty() => true,
+        None => {
+            let own = profile.graphs.values().filter_map(|own| own.chain.as_ref());
+            let links = own
+                .chain([&profile.chain])
+                .filter_map(|chain| chain.links.first());
+            links.into_iter().any(|link| is_for_device(link))
+        }
+    }
 }
 
 /// The plan, after every graph that is to be half was qualified for it.
@@ -319,12 +343,28 @@ impl Args {
         }
     }
 
-    fn timings(&self) -> TimingsAt {
-        match &self.timing_cache {
-            Some(file) => TimingsAt::File(file.clone()),
-            None if self.no_timing_cache => TimingsAt::Nowhere,
-            None => TimingsAt::Store,
-        }
+    /// A path that cannot be such a file is refused, whether or not a library here takes timings.
+    fn timings(&self) -> Result<TimingsAt, Failure> {
+        let Some(file) = &self.timing_cache else {
+            return Ok(if self.no_timing_cache {
+                TimingsAt::Nowhere
+            } else {
+                TimingsAt::Store
+            });
+        };
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let reason = if file.is_dir() {
+            "it is a folder".to_owned()
+        } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            format!("there is no folder {}", folder.display())
+        } else {
+            return Ok(TimingsAt::File(file.clone()));
+        };
+        let what = format!("--timing-cache {}: {reason}", file.display());
+        Err(Failure::message(Exit::Usage, what)
+            .with_hint("name a file, there already or not, in a folder that is there"))
     }
 
     fn options(&self) -> CompileOptions {

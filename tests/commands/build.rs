@@ -101,17 +101,6 @@ fn json_is_one_document_and_quiet_says_nothing() {
 }
 
 #[test]
-fn a_dry_run_writes_nothing() {
-    if !has_or_skip(BackendId::OrtCpu, "a_dry_run_writes_nothing") {
-        return;
-    }
-    let place = Place::new();
-    let run = place.cvtrt(&build_of("hift", &["--dry-run"])).exits(0);
-    run.says(&["hift_f0", "hift_decode", "not built yet"]);
-    assert!(place.files().is_empty(), "{:?}", place.files());
-}
-
-#[test]
 fn a_precision_that_nothing_builds_is_a_missing_capability() {
     if !has_or_skip(
         BackendId::OrtCpu,
