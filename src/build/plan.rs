@@ -66,7 +66,7 @@ pub enum Scope {
 }
 
 /// What is to be done for each graph, in the order of [`GraphId`].
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug)]
 pub struct Plan {
     /// One entry per graph.
     pub graphs: Vec<PlannedGraph>,
@@ -92,6 +92,7 @@ pub struct PlannedGraph {
     /// The ranges that are served and verified; part of the key where the backend builds for them.
     pub shapes: Vec<ShapeSet>,
     /// What is to be done, and why.
+    #[serde(flatten)]
     pub state: PlanState,
     /// Why the engine cannot run on this machine, where it cannot.
     pub cannot_run: Option<String>,

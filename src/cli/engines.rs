@@ -7,12 +7,12 @@ mod list;
 use self::explain::explain;
 use self::find::{Found, Unreadable};
 use self::list::{Row, list};
-use super::build::parse_size;
 use super::context::Context;
 use super::engine;
 use super::failure::{Exit, Failure};
 use super::model;
 use super::printer::{self, counted};
+use super::values::parse_size;
 use crate::backend::Backends;
 use crate::build::{Machine, Standing};
 use crate::cache::{
