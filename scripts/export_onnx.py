@@ -9,13 +9,30 @@ import json
 import sys
 from pathlib import Path
 
-from export import preflight
-from export.bundle import WEIGHT_GRAPHS
-from export.errors import ExportError, ModelFolderError
-from export.exporting import MAX_POSITIONS, MAX_TOKENS, ExportedGraph, ExportOptions, export
-from export.graphs import GROUPS
-
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+def refuse_python(error: ImportError) -> int:
+    """Says which package this Python lacks, and what to do about it."""
+    what = f"{sys.executable} cannot import `{error.name or 'a package of the exporter'}`: {error}"
+    lock = Path(__file__).parent / "export/requirements.lock"
+    fix = (f"{sys.executable} -m pip install -r {lock}, or leave out --export-python: cvtrt then makes an environment "
+           "of its own")
+    print(f"error: {what}\nhint:  {fix}", file=sys.stderr)
+    if "--json" in sys.argv:
+        print(json.dumps({"error": what, "hint": fix}))
+    return FAILED
+
+
+try:
+    from export import preflight
+    from export.bundle import WEIGHT_GRAPHS
+    from export.errors import ExportError, ModelFolderError
+    from export.exporting import MAX_POSITIONS, MAX_TOKENS, ExportedGraph, ExportOptions, export
+    from export.graphs import GROUPS
+except ImportError as error:
+    sys.exit(refuse_python(error))
+
 GRAPH_NAMES = {*WEIGHT_GRAPHS, *GROUPS}
 
 

@@ -169,10 +169,10 @@ def build_graph(check: Check, library, precision: str, graph: str) -> dict:
 
 
 def built(check: Check, folder: Path, backend: str, precision: str, flags: list, engines: Path | None = None) -> list:
-    rows = check.cvtrt_json(folder, "build", "--bundle", check.bundle, "--backend", backend, f"--{precision}", *flags,
-                            engines=engines)
+    report = check.cvtrt_json(folder, "build", "--bundle", check.bundle, "--backend", backend, f"--{precision}", *flags,
+                              engines=engines)
     keep = ["graph", "precision", "state", "build_ms", "bytes", "peak_bytes", "max_abs_error", "timings", "passed_over"]
-    return [{name: row.get(name) for name in keep} for row in rows]
+    return [{name: row.get(name) for name in keep} for row in report["graphs"]]
 
 
 def need_library(check: Check, library, precision: str) -> None:

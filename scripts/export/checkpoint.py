@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .errors import ModelFolderError, Problem
+from .files import SUFFIXES
 
-SUFFIXES = (".pt", ".safetensors")
 # Gain and direction of a weight-normed convolution: the parametrised names, then the older ones.
 WEIGHT_NORM_PAIRS = (
     (".parametrizations.weight.original0", ".parametrizations.weight.original1"),

@@ -11,12 +11,10 @@ import yaml
 
 from . import tagged_yaml
 from .errors import ModelFolderError, Problem
+from .files import FAMILY_FILES, FLAT_FILE
 
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 
-# The released file names; the name decides the family. `config.yaml` is the flat form, which names its family inside.
-FAMILY_FILES = {"cosyvoice": "cosyvoice.yaml", "cosyvoice2": "cosyvoice2.yaml", "cosyvoice3": "cosyvoice3.yaml"}
-FLAT_FILE = "config.yaml"
 QWEN_FOLDER = "CosyVoice-BlankEN"
 RESTORE = "restore the file that came with the model"
 # What upstream builds with and its YAML does not say.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from . import config as configuration
 from . import tables
-from .checkpoint import SUFFIXES, WEIGHT_NORM_PAIRS, Checkpoint, find_checkpoint
+from .checkpoint import WEIGHT_NORM_PAIRS, Checkpoint, find_checkpoint
 from .config import ModelConfig
 from .errors import ExportError, ModelFolderError, Problem
+from .files import BY_NAME, CHECKPOINTS, NOT_EXPORTED, SUFFIXES
 from .graphs import graphs
 
-CHECKPOINTS = ("llm", "flow", "hift")
 # Present in released files and used by no graph that is exported. The text head is tied to the text embedding and never
 # evaluated.
 UNUSED = {
@@ -22,13 +22,6 @@ UNUSED = {
         *(f"pre_lookahead_layer.{layer}.{part}" for layer in ("conv1", "conv2") for part in ("weight", "bias")),
     }),
 }
-NOT_EXPORTED = {
-    "cosyvoice": "text_encoder, llm with relative positions, flow_encoder, length_regulator, the halving UNet "
-                 "flow_estimator, hift with rates 8, 8",
-    "cosyvoice3": "llm with its separate stop rows, flow_encoder without masks, causal hift",
-}
-# Graphs that are exported by name from a family whose others are not, and the checkpoints they come from.
-BY_NAME = {"cosyvoice3": (frozenset({"flow_estimator"}), ("flow",))}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,15 @@ pub struct CompileRequest<'a> {
     pub engine: &'a Path,
 }
 
+/// Why a backend compiles no model of a graph, or none with some options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
 /// What a build found out about the engine it made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EngineReport {

@@ -2,11 +2,12 @@
 
 use super::{
     Artifact, Backend, Bindings, Capabilities, CompileError, CompileRequest, CompiledGraph,
-    EngineReport, Footprint, Lane, LoadError, LoadOptions, OutputSlot, Progress, RunError, Session,
-    Unavailable,
+    EngineReport, Footprint, Lane, LoadError, LoadOptions, OutputSlot, Progress, Refusal, RunError,
+    Session, Unavailable,
 };
 use crate::cuda::Gpu;
-use crate::ids::{BackendId, Fingerprint};
+use crate::ids::{BackendId, Fingerprint, GraphId};
+use crate::profile::CompileOptions;
 use crate::tensor::{BytesMut, DType, Shape, Signature, Tensor, TensorViewMut};
 use half::{bf16, f16};
 use std::path::Path;
@@ -147,6 +148,10 @@ impl Backend for Faulty {
             });
         }
         self.inner.probe()
+    }
+
+    fn refuses(&self, graph: GraphId, options: &CompileOptions) -> Option<Refusal> {
+        self.inner.refuses(graph, options)
     }
 
     fn fingerprint(&self) -> Result<Fingerprint, Unavailable> {

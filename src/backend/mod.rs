@@ -31,7 +31,8 @@ pub use self::ort::{LibraryError, Ort, OrtLibrary, Refused, SearchPath};
 pub use bindings::{Bindings, BindingsError, OutputSlot, Recycled};
 pub use bring::open_at;
 pub use compile::{
-    CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Rewriting, Step,
+    CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Refusal, Rewriting,
+    Step,
 };
 #[cfg(feature = "testkit")]
 pub use fake::{Compute, Fake};
@@ -54,7 +55,8 @@ pub use tensorrt::TensorRt;
 pub use timings::Timings;
 
 use crate::cuda::Gpu;
-use crate::ids::{BackendId, Fingerprint};
+use crate::ids::{BackendId, Fingerprint, GraphId};
+use crate::profile::CompileOptions;
 use crate::tensor::{Placement, Shape, Signature};
 use std::fmt;
 use std::sync::Arc;
@@ -69,6 +71,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Unavailable`] with every reason found.
     fn probe(&self) -> Result<Capabilities, Unavailable>;
+
+    /// Why no model of this graph, or none with these options, can be compiled here, as far as that is known without one;
+    /// `None` where it may be.
+    fn refuses(&self, graph: GraphId, options: &CompileOptions) -> Option<Refusal> {
+        let _ = (graph, options);
+        None
+    }
 
     /// What of this machine and library makes an engine valid; enters the engine's key.
     ///

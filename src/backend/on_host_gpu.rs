@@ -2,11 +2,12 @@
 
 use super::{
     Artifact, Backend, Bindings, Capabilities, CompileError, CompileRequest, CompiledGraph,
-    EngineReport, Footprint, Lane, LoadError, LoadOptions, OutputSlot, Progress, RunError, Session,
-    Unavailable,
+    EngineReport, Footprint, Lane, LoadError, LoadOptions, OutputSlot, Progress, Refusal, RunError,
+    Session, Unavailable,
 };
 use crate::cuda::{Gpu, HostGpu, Stream};
-use crate::ids::{BackendId, Fingerprint};
+use crate::ids::{BackendId, Fingerprint, GraphId};
+use crate::profile::CompileOptions;
 use crate::tensor::{Bytes, BytesMut, DType, Placement, Shape, Signature, Tensor};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +57,10 @@ impl Backend for OnHostGpu {
 
     fn probe(&self) -> Result<Capabilities, Unavailable> {
         self.inner.probe()
+    }
+
+    fn refuses(&self, graph: GraphId, options: &CompileOptions) -> Option<Refusal> {
+        self.inner.refuses(graph, options)
     }
 
     fn fingerprint(&self) -> Result<Fingerprint, Unavailable> {

@@ -1,7 +1,7 @@
 //! Which backend of a chain builds a graph here, and in which precision.
 
 use super::BuildError;
-use crate::backend::{Backends, Capabilities, Unavailable};
+use crate::backend::{Backends, Capabilities, Refusal, Unavailable};
 use crate::hint::Hint;
 use crate::ids::{BackendId, Fingerprint, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback};
@@ -187,6 +187,7 @@ impl<'a> Probes<'a> {
         precision: Precision,
         wish: &Wish<'_>,
     ) -> Option<String> {
+        let backends = self.backends;
         let (capabilities, _) = match self.of(link) {
             Ok(known) => known,
             Err(unavailable) => return Some(unavailable.reasons.join("; ")),
@@ -194,6 +195,9 @@ impl<'a> Probes<'a> {
         let only_runs = wish.to_serve && capabilities.precisions.is_empty();
         if !only_runs && !capabilities.precisions.contains(&precision) {
             return Some(format!("does not build {precision}"));
+        }
+        if let Some(refused) = refused(backends, link, wish) {
+            return Some(refused.reason);
         }
         let options = wish.options;
         match &capabilities.run {
@@ -208,11 +212,13 @@ impl<'a> Probes<'a> {
     /// The last link asks least of a machine, so its fix is the nearest.
     fn fix(&mut self, wish: &Wish<'_>) -> Option<String> {
         let last = *links(wish.chain).last()?;
+        let backends = self.backends;
         match self.of(last) {
             Err(unavailable) => unavailable.hint().map(Into::into),
             Ok((capabilities, _)) if !capabilities.precisions.contains(&wish.precision) => {
                 Some("build with --fp32, or let the profile's chain fall back".to_owned())
             }
+            Ok(_) if let Some(refused) = refused(backends, last, wish) => Some(refused.fix),
             Ok(_) => Some("name a GPU generation with --target sm_86 or the like".to_owned()),
         }
     }
@@ -228,6 +234,11 @@ impl fmt::Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.backend, self.reason)
     }
+}
+
+/// Why a link takes no model of the graph, or none with these options.
+fn refused(backends: &Backends, link: BackendId, wish: &Wish<'_>) -> Option<Refusal> {
+    backends.get(link).ok()?.refuses(wish.graph, wish.options)
 }
 
 /// The links a chain may use.

@@ -241,7 +241,7 @@ impl Executor<'_, '_> {
             }
         };
         let entry = pending.commit(record(verification))?;
-        tracing::info!(graph = %planned.graph, key = %planned.key.short(), ?build_time, "engine built");
+        tracing::info!(graph = %planned.graph, entry = entry.id(), ?build_time, "engine built");
         Ok((RowState::Built, entry))
     }
 

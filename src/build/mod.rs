@@ -10,6 +10,7 @@ mod error;
 mod evaluate;
 mod execute;
 mod failure;
+mod here;
 mod inputs;
 mod job;
 mod memory;
@@ -35,10 +36,10 @@ pub use error::BuildError;
 pub use evaluate::{OnBackend, OnProcessor};
 pub use execute::{Built, RowState, execute};
 pub use failure::{Failure, WorkerError};
+pub use here::{Machine, Standing};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};
 pub use plan::{
-    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, here, here_on, plan,
-    plan_to_qualify, preview,
+    BuildRequest, Plan, PlanState, PlannedGraph, Scope, TimingsAt, plan, plan_to_qualify, preview,
 };
 pub use process::WorkerCommand;
 pub use progress::{Event, Watch};

@@ -7,12 +7,10 @@ use super::{BuildError, PassedOver, rewrite};
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
 use crate::cache::{
-    Change, EngineKey, EngineStore, Entry, Here, KeyInputs, Lookup, PrecisionPlan, Verification,
-    changes,
+    Change, EngineKey, EngineStore, Entry, KeyInputs, Lookup, PrecisionPlan, Verification, changes,
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{AxisLimits, CompileOptions, Profile, ShapeSet};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What to build. Parsing flags made it; nothing of it was looked at yet.
@@ -68,7 +66,7 @@ pub enum Scope {
 }
 
 /// What is to be done for each graph, in the order of [`GraphId`].
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug)]
 pub struct Plan {
     /// One entry per graph.
     pub graphs: Vec<PlannedGraph>,
@@ -87,13 +85,14 @@ pub struct PlannedGraph {
     pub wanted: Precision,
     /// What stays in FP32 where the precision is a half one; `None` where that was not decided, and for FP32.
     pub precision_plan: Option<PrecisionPlan>,
-    /// The engine's key.
-    pub key: EngineKey,
+    /// The engine's key; `None` while its precision plan, which decides the key, is still to be made.
+    pub key: Option<EngineKey>,
     /// Everything the key depends on.
     pub inputs: KeyInputs,
     /// The ranges that are served and verified; part of the key where the backend builds for them.
     pub shapes: Vec<ShapeSet>,
     /// What is to be done, and why.
+    #[serde(flatten)]
     pub state: PlanState,
     /// Why the engine cannot run on this machine, where it cannot.
     pub cannot_run: Option<String>,
@@ -155,6 +154,18 @@ impl Plan {
             planned.precision != Precision::Fp32 && planned.precision_plan.is_none()
         });
         open.map(|planned| (planned.graph, planned.precision))
+    }
+
+    /// Says of these graphs that they are qualified before they are built, so that their keys are not known yet.
+    pub fn leave_open(&mut self, graphs: &[(GraphId, Precision)]) {
+        let is_open =
+            |planned: &&mut PlannedGraph| graphs.contains(&(planned.graph, planned.precision));
+        for planned in self.graphs.iter_mut().filter(is_open) {
+            planned.key = None;
+            planned.state = PlanState::Build {
+                reason: "its precision plan is made first, and decides the key".to_owned(),
+            };
+        }
     }
 }
 
@@ -219,28 +230,6 @@ fn plan_with<'a>(
         .map(|graph| planner.plan_graph(graph, &[]))
         .collect::<Result<_, _>>()?;
     Ok(Plan { graphs })
-}
-
-/// What one device of this machine gives engines to run on; backends that are not installed are left out.
-pub fn here(backends: &Backends) -> Here {
-    here_on(std::slice::from_ref(backends))
-}
-
-/// As [`here`], with the backends of every device.
-pub fn here_on(devices: &[Backends]) -> Here {
-    let mut here = Here {
-        host: KeyInputs::this_host(),
-        backends: BTreeMap::new(),
-    };
-    for backend in devices.iter().flat_map(Backends::iter) {
-        if let Ok(fingerprint) = backend.fingerprint() {
-            let known = here.backends.entry(backend.id()).or_default();
-            if !known.contains(&fingerprint) {
-                known.push(fingerprint);
-            }
-        }
-    }
-    here
 }
 
 /// Plans graphs one at a time, so that one can be planned again without a backend that failed on it.
@@ -408,7 +397,7 @@ impl<'a> Planner<'a> {
             precision,
             wanted,
             precision_plan,
-            key: EngineKey::of(&inputs),
+            key: Some(EngineKey::of(&inputs)),
             state: self.state_of(&inputs, run.is_ok())?,
             inputs,
             shapes,

@@ -27,6 +27,8 @@ pub(super) enum Differs {
         backend: BackendId,
         output: String,
         shapes: String,
+        /// What makes the next engine more exact.
+        wider: &'static str,
         #[source]
         by: Box<OutOfTolerance>,
     },
@@ -219,6 +221,7 @@ impl<'a> Pair<'a> {
                 backend,
                 output: output.to_owned(),
                 shapes: shapes.to_owned(),
+                wider: self.wider(),
                 by: Box::new(by),
             }
             .into()),
@@ -241,6 +244,15 @@ impl<'a> Pair<'a> {
             Tolerance::absolute(absolute),
             Tolerance::relative_l2(relative),
         ]
+    }
+
+    /// The flag that asks for more exact values than the engine's.
+    fn wider(&self) -> &'static str {
+        match self.job.precision {
+            Precision::Fp16 | Precision::Bf16 => "--fp32",
+            Precision::Fp32 if self.job.tf32 => "--fp32 --no-tf32",
+            Precision::Fp32 => "and another --backend",
+        }
     }
 
     fn unsized_by(&self, source: SignatureError) -> JobError {
@@ -276,8 +288,8 @@ fn count(number: usize) -> u32 {
 impl Hint for Differs {
     fn hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {
-            Self::Values { graph, .. } => {
-                format!("build it in a wider precision: cvtrt build --graphs {graph} --fp32").into()
+            Self::Values { graph, wider, .. } => {
+                format!("the same command with --graphs {graph} {wider}").into()
             }
             Self::Shape { .. } | Self::Ports { .. } => {
                 "export the model again with `cvtrt export`".into()

@@ -19,7 +19,8 @@ pub fn axis_limits(bundle: &Bundle) -> AxisLimits {
     limits
 }
 
-/// A flag replaces the profile's precision, but a graph that the profile keeps in FP32 stays there.
+/// A flag replaces the profile's precision, but a graph that the profile keeps in FP32 stays there, unless that graph was
+/// asked for by name.
 pub(super) fn precision_of(
     graph: GraphId,
     request: &BuildRequest<'_>,
@@ -33,6 +34,13 @@ pub(super) fn precision_of(
                 notes.push(format!("profile `{}` keeps it in fp32", profile.name));
             }
             Precision::Fp32
+        }
+        (Some(asked), Some(Precision::Fp32)) if asked != Precision::Fp32 => {
+            notes.push(format!(
+                "profile `{}` keeps it in fp32; asked for by name, it is built in {asked}",
+                profile.name
+            ));
+            asked
         }
         (Some(asked), _) => asked,
         (None, Some(own)) => own,

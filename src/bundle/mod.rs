@@ -5,6 +5,7 @@
 
 mod bounds;
 mod check;
+mod checkpoint;
 mod edit;
 mod error;
 mod locate;
@@ -28,6 +29,7 @@ mod fixture;
 #[cfg(test)]
 mod shipped;
 
+pub use checkpoint::{CheckpointError, check_checkpoint};
 pub use error::BundleError;
 pub use manifest::{
     FileSpec, FlowSpec, GraphSpec, HiftSpec, LlmSpec, Manifest, NoiseKind, SamplingSpec, SineKind,

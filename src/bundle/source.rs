@@ -1,5 +1,6 @@
 //! Which checkpoint a bundle was exported from.
 
+use super::checkpoint;
 use super::stat_cache::StatCache;
 use crate::ids::{Digest, DigestHasher};
 use std::io;
@@ -15,20 +16,15 @@ use std::path::Path;
 /// Source: `scripts/export/bundle.py`, `digest_of`.
 pub fn checkpoint_digest(folder: &Path, digests: &mut StatCache) -> io::Result<Option<Digest>> {
     let mut total = DigestHasher::default();
-    for stem in WEIGHTS {
-        let names = SUFFIXES.map(|suffix| format!("{stem}.{suffix}"));
-        let Some(name) = names.iter().find(|name| folder.join(name).is_file()) else {
+    for stem in checkpoint::weights() {
+        let Some(name) = checkpoint::weights_file(folder, stem) else {
             return Ok(None);
         };
-        let digest = digests.digest(&folder.join(name))?;
+        let digest = digests.digest(&folder.join(&name))?;
         total.update(format!("{digest}  {name}\n").as_bytes());
     }
     Ok(Some(total.finish()))
 }
-
-const WEIGHTS: [&str; 3] = ["flow", "hift", "llm"];
-/// The first that is there is taken.
-const SUFFIXES: [&str; 2] = ["pt", "safetensors"];
 
 #[cfg(test)]
 mod tests {

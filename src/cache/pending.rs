@@ -150,7 +150,7 @@ impl Pending {
             return Err(error);
         }
         self.done = true;
-        self.store.forget_rejections(&self.inputs);
+        self.store.forget_replaced(&self.inputs);
         let flushed = self.store.step(Step::SyncFolder, "flush", folder, || {
             files::sync_folder(folder)
         });

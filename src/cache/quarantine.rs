@@ -158,19 +158,48 @@ impl EngineStore {
         }
     }
 
+    /// Removes every earlier engine of these inputs from quarantine, what was damaged on disk and cannot be read any more
+    /// among it: a sound one is in its place. The caller holds the lock of the key.
+    pub(super) fn forget_replaced(&self, inputs: &KeyInputs) {
+        let key = EngineKey::of(inputs);
+        for (path, entry) in self.quarantined_under_name(inputs) {
+            let is_other = entry.is_ok_and(|entry| entry.manifest().key != key);
+            if is_other {
+                continue;
+            }
+            if let Err(error) = files::remove_folder(&path) {
+                tracing::warn!(path = %path.display(), %error, "stays in quarantine");
+            }
+        }
+    }
+
+    /// What is in quarantine under the name that an engine of these inputs has.
+    fn quarantined_under_name(
+        &self,
+        inputs: &KeyInputs,
+    ) -> impl Iterator<Item = (PathBuf, Result<Entry, Corruption>)> {
+        let folder = self.quarantine_folder();
+        let name = name_of(&self.place(inputs).id);
+        let names = files::folder_names(&folder).unwrap_or_default().into_iter();
+        let alike = names.filter(move |found| {
+            let rest = found.strip_prefix(&name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        alike.map(move |found| {
+            let path = folder.join(&found);
+            let entry = Entry::read(format!("{FOLDER}/{found}"), path.clone());
+            (path, entry)
+        })
+    }
+
     /// Engines of these inputs that were found unfit, with their folders.
     fn rejected(&self, inputs: &KeyInputs) -> Vec<(PathBuf, Entry)> {
-        let (folder, key) = (self.quarantine_folder(), EngineKey::of(inputs));
-        let name = name_of(&self.place(inputs).id);
-        let names = files::folder_names(&folder).unwrap_or_default();
-        let alike = names.iter().filter(|found| found.starts_with(&name));
-        let entries = alike.filter_map(|found| {
-            let path = folder.join(found);
-            let entry = Entry::read(format!("{FOLDER}/{found}"), path.clone()).ok()?;
-            let is_verdict = entry.manifest().key == key && entry.unfit().is_some();
-            is_verdict.then_some((path, entry))
-        });
-        entries.collect()
+        let key = EngineKey::of(inputs);
+        let entries = self.quarantined_under_name(inputs);
+        entries
+            .filter_map(|(path, entry)| Some((path, entry.ok()?)))
+            .filter(|(_, entry)| entry.manifest().key == key && entry.unfit().is_some())
+            .collect()
     }
 
     pub(super) fn quarantine_folder(&self) -> PathBuf {
@@ -303,8 +332,12 @@ mod tests {
                 "manifest.json",
             ),
         ];
-        for (damage, said) in damages {
-            let entry = fixture::build(&store, &fixture::inputs(), b"engine");
+        let mut all = Vec::new();
+        for (at, (damage, said)) in damages.into_iter().enumerate() {
+            let mut inputs = fixture::inputs();
+            inputs.host = format!("host {at}");
+            all.push(inputs.clone());
+            let entry = fixture::build(&store, &inputs, b"engine");
             damage(&entry).expect("writable");
             let moved = store.quarantine_if_damaged(entry.id()).expect("writable");
             assert!(matches!(moved, Doubted::Quarantined { .. }), "{moved:?}");
@@ -315,7 +348,7 @@ mod tests {
                 "{said}: {reasons:?}"
             );
         }
-        assert_eq!(store.rejection(&fixture::inputs()), None);
+        assert!(all.iter().all(|inputs| store.rejection(inputs).is_none()));
         let inputs = fixture::inputs();
         let here = Here {
             host: inputs.host.clone(),
@@ -332,6 +365,30 @@ mod tests {
         assert!(removed.iter().all(|one| {
             matches!(&one.because, RemovedBecause::Quarantined(reason) if !reason.is_empty())
         }));
+    }
+
+    #[test]
+    fn what_was_damaged_goes_when_a_sound_engine_takes_its_place() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let store = EngineStore::new(root.path());
+        let inputs = fixture::inputs();
+        for damaged in ["engine.plan", Manifest::FILE] {
+            let entry = fixture::build(&store, &inputs, b"engine");
+            fs::write(entry.dir().join(damaged), b"{").expect("writable");
+            let moved = store.quarantine_if_damaged(entry.id()).expect("writable");
+            assert!(matches!(moved, Doubted::Quarantined { .. }), "{moved:?}");
+            assert_eq!(store.quarantined().expect("readable").len(), 1, "{damaged}");
+        }
+        let mut other = inputs.clone();
+        other.host.push('x');
+        fixture::build(&store, &other, b"engine");
+        assert_eq!(
+            store.quarantined().expect("readable").len(),
+            1,
+            "another key's"
+        );
+        fixture::build(&store, &inputs, b"engine");
+        assert!(store.quarantined().expect("readable").is_empty());
     }
 
     #[test]

@@ -4,7 +4,9 @@ use super::files;
 use super::lock::{Attempt, KeyLock};
 use super::pending::{Begun, Pending, Waiting};
 use super::steps::{Hook, Step};
-use super::{CacheError, Corruption, EngineKey, Entry, KeyInputs, Manifest, Verification};
+use super::{
+    CacheError, Corruption, EngineKey, Entry, EntryName, KeyInputs, Manifest, Verification,
+};
 use crate::ids::GraphId;
 use std::error::Error;
 use std::fs;
@@ -241,14 +243,8 @@ impl EngineStore {
     }
 
     pub(super) fn place(&self, inputs: &KeyInputs) -> Place {
-        let key = EngineKey::of(inputs);
-        let KeyInputs {
-            graph,
-            backend,
-            precision,
-            ..
-        } = inputs;
-        let name = format!("{backend}-{precision}-{}", key.short());
+        let name = EntryName::of(inputs);
+        let (graph, name) = (name.graph, name.folder());
         let folder = self.root.join(graph.as_str());
         Place {
             id: format!("{graph}/{name}"),

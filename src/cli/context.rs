@@ -2,20 +2,12 @@
 
 use super::failure::{Exit, Failure};
 use super::global::Global;
+use super::origin::{FlagOrigin, Origin};
 use super::printer::{self, Printer};
 use crate::build::Cancel;
-use crate::config::{self, ConfigFile, Places};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
-use std::ffi::OsString;
+use crate::config::Places;
+use clap::ArgMatches;
 use std::path::{Path, PathBuf};
-
-/// Where the program was started.
-#[derive(Debug)]
-pub(super) struct Origin {
-    working_dir: PathBuf,
-    file: Option<ConfigFile>,
-}
 
 /// What every command knows of its surroundings.
 #[derive(Debug)]
@@ -29,41 +21,11 @@ pub(super) struct Context {
     quiet: bool,
 }
 
-/// Where the value of a flag came from.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(super) struct FlagOrigin {
-    pub(super) flag: String,
-    pub(super) value: String,
-    pub(super) source: String,
-}
-
-impl Origin {
-    pub(super) fn here() -> Result<Self, Failure> {
-        let working_dir =
-            std::env::current_dir().map_err(|error| Failure::new(Exit::Failed, error))?;
-        let file = ConfigFile::nearest(&working_dir)?;
-        Ok(Self { working_dir, file })
-    }
-
-    /// Gives the command line its variables and the file's defaults.
-    pub(super) fn apply(
-        &self,
-        command: Command,
-        arguments: &[OsString],
-    ) -> Result<Command, Failure> {
-        Ok(config::with_sources(
-            command,
-            arguments,
-            self.file.as_ref(),
-        )?)
-    }
-}
-
 impl Context {
     pub(super) fn new(global: &Global, origin: Origin, matches: ArgMatches) -> Self {
         let color = printer::color_wanted(global.color);
         crate::telemetry::start(global.verbosity(), color);
-        let mut places = Places::from(&origin.working_dir);
+        let mut places = Places::from(origin.working_dir());
         if let Some(engines) = &global.engines_dir {
             places.engines.clone_from(engines);
         }
@@ -101,7 +63,7 @@ impl Context {
     }
 
     pub(super) fn working_dir(&self) -> &Path {
-        &self.origin.working_dir
+        self.origin.working_dir()
     }
 
     /// The folder `setup` fills, and the first that run-time libraries are looked for in.
@@ -121,40 +83,7 @@ impl Context {
 
     /// Every flag of this run with its value and where it came from.
     pub(super) fn flag_origins(&self) -> Vec<FlagOrigin> {
-        let Some((name, own)) = self.matches.subcommand() else {
-            return Vec::new();
-        };
-        // Beside its flags clap keeps an id for the struct that holds them.
-        let is_flag = |id: &&clap::Id| id.as_str() != "Args";
-        let ids = own.ids().filter(is_flag).filter_map(|id| {
-            own.try_get_raw(id.as_str())
-                .ok()
-                .flatten()
-                .map(|values| (id, values))
-        });
-        ids.map(|(id, values)| {
-            let flag = id.as_str().replace('_', "-");
-            let value = values
-                .map(|value| value.to_string_lossy())
-                .collect::<Vec<_>>()
-                .join(",");
-            let source = self.source(name, &flag, own.value_source(id.as_str()));
-            FlagOrigin {
-                flag,
-                value,
-                source,
-            }
-        })
-        .collect()
-    }
-
-    fn source(&self, command: &str, flag: &str, source: Option<ValueSource>) -> String {
-        match (source, &self.origin.file) {
-            (Some(ValueSource::CommandLine), _) => "flag".to_owned(),
-            (Some(ValueSource::EnvVariable), _) => config::variable(flag),
-            (_, Some(file)) if file.sets(command, flag) => file.path().display().to_string(),
-            _ => "default".to_owned(),
-        }
+        self.origin.of_flags(&self.matches)
     }
 }
 

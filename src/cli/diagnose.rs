@@ -1,8 +1,9 @@
 //! `cvtrt diagnose`.
 
-use super::context::{Context, FlagOrigin};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::model;
+use super::origin::FlagOrigin;
 use crate::bundle::Bundle;
 use crate::diagnose::{Diagnosis, Finding, State, Subjects};
 use std::fmt::Write as _;

@@ -7,7 +7,7 @@ use super::context::{self, Context};
 use super::failure::{Exit, Failure};
 use super::printer::{self, Printer};
 use crate::build::Cancel;
-use crate::bundle::{Bundle, StatCache, checkpoint_digest};
+use crate::bundle::{Bundle, StatCache, check_checkpoint, checkpoint_digest};
 use crate::ids::{GraphId, UnknownName};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -53,6 +53,7 @@ pub(super) fn exported(
     digests: &mut StatCache,
     context: &Context,
 ) -> Result<Exported, Failure> {
+    check_checkpoint(model_dir, &[])?;
     let name = std::fs::canonicalize(model_dir)
         .ok()
         .and_then(|dir| dir.file_name().map(PathBuf::from));
@@ -132,14 +133,15 @@ fn run_json(
         .and_then(Child::wait_with_output)
         .map_err(|error| no_start(command, &error))?;
     let exit = exit_by(output.status);
-    let mut document: serde_json::Value = match serde_json::from_slice(&output.stdout) {
-        Ok(document) if exit == Exit::Done => document,
-        // What went wrong is said by the exporter.
-        _ => {
-            Printer::write(&output.stdout)?;
-            return Ok(exit);
-        }
+    let Ok(mut document) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
+        return Err(no_document(command, output.status));
     };
+    if exit != Exit::Done {
+        context
+            .printer()
+            .result(&failed(document, exit), serde_json::Value::to_string)?;
+        return Ok(exit);
+    }
     if speaks {
         let calibration = ranges::record(&Bundle::open(&args.out)?, cancel, context)?;
         document["calibration"] =
@@ -151,15 +153,32 @@ fn run_json(
     Ok(exit)
 }
 
+/// What the exporter says of its failure, in the form that every command has for one; it has said it to people already.
+fn failed(mut document: serde_json::Value, exit: Exit) -> serde_json::Value {
+    let problems = document["problems"].as_array();
+    let problems = problems.map_or(&[][..], Vec::as_slice);
+    let field = |value: &serde_json::Value, name: &str| value[name].as_str().map(str::to_owned);
+    let causes: Vec<String> = problems
+        .iter()
+        .filter_map(|one| Some(format!("{}: {}", field(one, "file")?, field(one, "what")?)))
+        .collect();
+    let first = problems.first().and_then(|one| field(one, "fix"));
+    document["error"] = serde_json::json!({
+        "message": document["error"],
+        "causes": causes,
+        "hint": field(&document, "hint").or(first),
+        "exit_code": exit.number(),
+    });
+    if let Some(document) = document.as_object_mut() {
+        document.remove("hint");
+    }
+    document
+}
+
 /// The exporter's command line.
 fn exporter(args: &Args, context: &Context) -> Result<Command, Failure> {
-    if !args.model_dir.is_dir() {
-        return Err(Failure::message(
-            Exit::Usage,
-            format!("{} is not a folder", args.model_dir.display()),
-        )
-        .with_hint("name the folder that holds llm.pt, flow.pt and hift.pt"));
-    }
+    // Before anything is installed; what else is wrong with the folder, the exporter says.
+    check_checkpoint(&args.model_dir, &args.graphs())?;
     let scripts = scripts_dir(args, context)?;
     let python = match &args.export_python {
         Some(python) => python.clone(),
@@ -179,6 +198,17 @@ fn exporter(args: &Args, context: &Context) -> Result<Command, Failure> {
         command.arg("--check-only");
     }
     Ok(command)
+}
+
+impl Args {
+    fn graphs(&self) -> Vec<GraphId> {
+        let words = self.graphs.iter();
+        // A word that names none was refused when the line was read.
+        words
+            .filter_map(|word| GraphId::expand(word).ok())
+            .flatten()
+            .collect()
+    }
 }
 
 /// A word that names graphs; which of them a checkpoint has, the exporter knows.
@@ -271,5 +301,14 @@ fn status(command: &mut Command) -> Result<ExitStatus, Failure> {
 fn no_start(command: &Command, error: &std::io::Error) -> Failure {
     let program = command.get_program().to_string_lossy();
     Failure::message(Exit::Failed, format!("cannot start {program}: {error}"))
-        .with_hint("install Python 3 with venv and pip")
+        .with_hint("install Python 3 with venv and pip, or name one with --export-python FILE")
+}
+
+/// An exporter that ended before it could say how.
+fn no_document(command: &Command, status: ExitStatus) -> Failure {
+    let program = command.get_program().to_string_lossy();
+    let what = format!("the exporter ended without a result ({status}), run by {program}");
+    Failure::message(Exit::Failed, what).with_hint(
+        "stderr says why; --export-python names another Python, and without it cvtrt makes one of its own",
+    )
 }

@@ -1,5 +1,6 @@
 //! What a user sees when a command fails: what, why, fix; and the exit code.
 
+use super::origin::FlagOrigin;
 use crate::hint::{Class, Hint};
 use std::fmt::Write as _;
 use std::io;
@@ -25,6 +26,8 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Failure {
     error: anyhow::Error,
+    /// Why it came to that, beside what the error itself says.
+    because: Vec<String>,
     hint: Option<String>,
     exit: Exit,
 }
@@ -36,7 +39,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    const fn number(self) -> u8 {
+    pub(super) const fn number(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -63,6 +66,7 @@ impl<E: Hint + Send + Sync + 'static> From<E> for Failure {
         let (hint, exit) = (error.hint().map(Into::into), error.class().into());
         Self {
             error: error.into(),
+            because: Vec::new(),
             hint,
             exit,
         }
@@ -74,6 +78,7 @@ impl Failure {
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self {
             error: error.into(),
+            because: Vec::new(),
             hint: None,
             exit,
         }
@@ -119,6 +124,22 @@ impl Failure {
         self
     }
 
+    /// The same failure with more causes, a sentence each.
+    #[must_use]
+    pub fn because(mut self, causes: impl IntoIterator<Item = String>) -> Self {
+        self.because.extend(causes);
+        self
+    }
+
+    /// The same failure, where flags it is about were not set on the command line with where they were.
+    #[must_use]
+    pub(super) fn naming_sources(self, flags: &[FlagOrigin]) -> Self {
+        let said: Vec<String> = self.error.chain().map(ToString::to_string).collect();
+        let said = said.join("\n");
+        let sources: Vec<String> = flags.iter().filter_map(|flag| flag.behind(&said)).collect();
+        self.because(sources)
+    }
+
     /// The process's exit code.
     pub fn code(&self) -> ExitCode {
         self.exit.into()
@@ -142,6 +163,7 @@ impl Failure {
             .chain()
             .skip(1)
             .map(ToString::to_string)
+            .chain(self.because.iter().cloned())
             .collect();
         serde_json::json!({
             "error": { "message": self.error.to_string(), "causes": causes, "hint": self.hint, "exit_code": self.exit.number() }
@@ -164,6 +186,9 @@ impl Failure {
                 writeln!(text, "{} {cause}", paint("1", "cause:")).expect("a string takes all");
             }
             said = cause;
+        }
+        for cause in &self.because {
+            writeln!(text, "{} {cause}", paint("1", "cause:")).expect("a string takes all");
         }
         if let Some(hint) = &self.hint {
             writeln!(text, "{}  {hint}", paint("1;36", "hint:")).expect("a string takes all");

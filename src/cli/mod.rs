@@ -16,6 +16,7 @@ mod inputs;
 mod inspect;
 mod listen;
 mod model;
+mod origin;
 mod parity;
 mod printer;
 mod profiles;
@@ -38,6 +39,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use context::Context;
 use global::Global;
+use origin::Origin;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -118,32 +120,39 @@ enum Parsed {
 }
 
 fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
-    let context = context::Origin::here()?;
-    let command = context.apply(Cli::command(), arguments)?;
+    let origin = Origin::here()?;
+    let command = origin.apply(Cli::command(), arguments)?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => return said(&error, json),
+        Err(error) => {
+            let sources = origin.of_refused(&error, &Cli::command(), arguments);
+            return said(&error, sources, json);
+        }
     };
     let cli = Cli::from_arg_matches(&matches).map_err(Failure::usage)?;
-    let context = Context::new(&cli.global, context, matches);
+    let context = Context::new(&cli.global, origin, matches);
     Ok(Parsed::Run(Box::new(cli), Box::new(context)))
 }
 
-fn said(error: &clap::Error, json: bool) -> Result<Parsed, Failure> {
+fn said(error: &clap::Error, sources: Vec<String>, json: bool) -> Result<Parsed, Failure> {
     let help = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     if json && !help {
-        return Err(Failure::message(Exit::Usage, first_paragraph(error)));
+        return Err(Failure::message(Exit::Usage, first_paragraph(error)).because(sources));
     }
     match error.print() {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Failed, source))
+            return Err(Failure::new(Exit::Failed, source));
         }
-        _ if help => Ok(Parsed::Said(ExitCode::SUCCESS)),
-        _ => Ok(Parsed::Said(Exit::Usage.into())),
+        _ if help => return Ok(Parsed::Said(ExitCode::SUCCESS)),
+        _ => {}
     }
+    for source in sources {
+        printer::say(format_args!("cause: {source}"));
+    }
+    Ok(Parsed::Said(Exit::Usage.into()))
 }
 
 /// The error itself; usage and tips follow it.
@@ -155,6 +164,7 @@ fn first_paragraph(error: &clap::Error) -> String {
 
 fn run_command(command: &Command, context: &Context) -> ExitCode {
     dispatch(command, context).unwrap_or_else(|failure| {
+        let failure = failure.naming_sources(&context.flag_origins());
         failure.render(context.json(), context.color());
         failure.code()
     })

@@ -109,6 +109,11 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A number of things: `1 entry`, `2 entries`.
+pub(super) fn counted(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 /// Bytes as people read them.
 pub(super) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()

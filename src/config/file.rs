@@ -133,10 +133,15 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Whether the file sets `flag`, for all commands or for `command`.
-    pub fn sets(&self, command: &str, flag: &str) -> bool {
-        let own = self.entries.get(command).and_then(Value::as_mapping);
-        own.is_some_and(|own| own.contains_key(flag)) || self.entries.contains_key(flag)
+    /// Whether the file sets `flag` for all commands, or for the one that the names lead to: `engines`, `list`.
+    pub fn sets(&self, commands: &[&str], flag: &str) -> bool {
+        let inner = commands.iter().scan(&self.entries, |own, command| {
+            *own = own.get(*command)?.as_mapping()?;
+            Some(*own)
+        });
+        std::iter::once(&self.entries)
+            .chain(inner)
+            .any(|own| own.contains_key(flag))
     }
 
     /// Changes flags of a command that is not built yet: clap looks a built one's flags up by their old places.

@@ -44,6 +44,11 @@ pub fn variable(flag: &str) -> String {
     format!("CVTRT_{}", flag.replace('-', "_").to_uppercase())
 }
 
+/// Whether the variable of a long flag has a value.
+pub fn is_variable_set(flag: &str) -> bool {
+    set_variable(&variable(flag)).is_some()
+}
+
 /// A variable's value, where it has one.
 fn set_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::backend::Backends;
-use crate::build;
+use crate::build::{Machine, Standing};
 use crate::cache::{EngineStore, Quarantined};
 use crate::hint::Hint;
 
@@ -26,20 +26,26 @@ pub(super) fn check(store: &EngineStore, backends: &Backends) -> Finding {
             Some("cvtrt build".to_owned()),
         );
     }
-    let here = build::here(backends);
-    let (mut valid, mut stale, mut damaged) = (0, 0, 0);
+    let machine = Machine::of(std::slice::from_ref(backends));
+    let (mut valid, mut stale, mut elsewhere, mut damaged) = (0, 0, 0, 0);
     for listed in &entries {
         match &listed.entry {
             Err(_) => damaged += 1,
             Ok(entry) if !entry.has_its_files() || entry.unfit().is_some() => damaged += 1,
-            Ok(entry) if here.stale(&entry.manifest().inputs).is_empty() => valid += 1,
-            Ok(_) => stale += 1,
+            Ok(entry) => match machine.standing(&entry.manifest().inputs) {
+                Standing::Valid => valid += 1,
+                Standing::Stale(_) => stale += 1,
+                Standing::Elsewhere(_) => elsewhere += 1,
+            },
         }
     }
     let mut what = format!(
         "{valid} valid, {stale} stale, {damaged} damaged in {}",
         store.root().display()
     );
+    if elsewhere > 0 {
+        what = format!("{what}; {elsewhere} cannot run here, as cvtrt engines explain says");
+    }
     for Quarantined { id, reason, .. } in &quarantined {
         let reason = reason.lines().next().unwrap_or_default();
         what = format!("{what}; {id}: {reason}");

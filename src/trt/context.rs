@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "keeps the promises an enqueued run asks for")]
 
 use super::engine::{EngineError, TrtEngine};
-use super::handle::{ContextHandle, Status};
+use super::handle::ContextHandle;
 use crate::cuda::{CudaError, DeviceBuffer, Stream};
 use crate::tensor::Shape;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -157,22 +157,6 @@ impl TrtContext {
         self.handle
             .shape(port)
             .map_err(|error| self.engine.library.explained(error))
-    }
-
-    /// Scratch memory that a run with the input shapes set now needs, which is no more than the profile's; `None` where
-    /// the library does not tell (TensorRT 8.6).
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn shapes_scratch_bytes(&mut self) -> Result<Option<u64>, EngineError> {
-        match self.handle.scratch_bytes() {
-            Ok(bytes) => {
-                self.give_scratch()?;
-                Ok(Some(bytes))
-            }
-            Err(error) if error.status == Status::Unsupported => Ok(None),
-            Err(error) => Err(self.engine.library.explained(error)),
-        }
     }
 
     /// Enqueues one run on the context's stream.

@@ -4,27 +4,15 @@ use super::engine::{EngineError, TrtEngine};
 use super::handle::PlanBytes;
 
 /// How contexts compile what a plan of TensorRT-RTX leaves to the device.
+///
+/// A kernel for a shape that is new is made on the side, while a slower one for all shapes runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KernelOptions<'a> {
     /// Kernels of an earlier process, as [`TrtEngine::kernels`] gave them; empty for none. They belong to the library, the
     /// device and its driver.
     pub cache: &'a [u8],
-    /// When a kernel is made for a shape that is new.
-    pub specialize: Specialize,
     /// Whether the library captures CUDA graphs of its own; not where the caller captures them.
     pub cuda_graphs: bool,
-}
-
-/// When a kernel is made for a shape that is new.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Specialize {
-    /// On the side, while a slower one for all shapes runs.
-    #[default]
-    Lazily,
-    /// Before the run, which waits.
-    Eagerly,
-    /// Never: the one for all shapes serves.
-    Never,
 }
 
 impl TrtEngine {

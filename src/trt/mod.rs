@@ -53,7 +53,7 @@ pub use computing::{
 pub use context::{Scratch, TrtContext};
 pub use engine::{Direction, EngineError, EnginePort, EngineRange, TrtEngine};
 pub use handle::PlanBytes;
-pub use kernels::{KernelOptions, Specialize};
+pub use kernels::KernelOptions;
 pub use library::{NoLibrary, Surveyed, TrtLibrary};
 pub use log::{LogLine, Severity};
 pub use network::{LayerCount, LayerInfo, NetworkSummary, TensorInfo};

@@ -45,8 +45,6 @@ pub enum HardwareCompatibility {
     Exact,
     /// Ampere and later.
     AmperePlus,
-    /// Those of the same compute capability (TensorRT 10.9 and later).
-    SameCapability,
 }
 
 /// Whether a build keeps the timings it takes.

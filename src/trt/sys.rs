@@ -33,12 +33,8 @@ pub const CVTRT_PROGRESS_STEP: i32 = 1;
 pub const CVTRT_PROGRESS_FINISH: i32 = 2;
 pub const CVTRT_HARDWARE_EXACT: i32 = 0;
 pub const CVTRT_HARDWARE_AMPERE_PLUS: i32 = 1;
-pub const CVTRT_HARDWARE_SAME_CAPABILITY: i32 = 2;
 pub const CVTRT_TENSOR_INPUT: i32 = 0;
 pub const CVTRT_TENSOR_OUTPUT: i32 = 1;
-pub const CVTRT_SPECIALIZE_LAZILY: i32 = 0;
-pub const CVTRT_SPECIALIZE_EAGERLY: i32 = 1;
-pub const CVTRT_SPECIALIZE_NEVER: i32 = 2;
 pub const CVTRT_MAX_DIMS: i32 = 8;
 pub const CVTRT_MESSAGE_BYTES: i32 = 512;
 pub type cvtrt_status = i32;
@@ -388,7 +384,6 @@ impl Default for cvtrt_port {
 pub struct cvtrt_kernel_options {
     pub cache: *const ::std::os::raw::c_void,
     pub cache_bytes: usize,
-    pub specialize: i32,
     pub cuda_graphs: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
@@ -399,10 +394,8 @@ const _: () = {
         [::std::mem::offset_of!(cvtrt_kernel_options, cache) - 0usize];
     ["Offset of field: cvtrt_kernel_options::cache_bytes"]
         [::std::mem::offset_of!(cvtrt_kernel_options, cache_bytes) - 8usize];
-    ["Offset of field: cvtrt_kernel_options::specialize"]
-        [::std::mem::offset_of!(cvtrt_kernel_options, specialize) - 16usize];
     ["Offset of field: cvtrt_kernel_options::cuda_graphs"]
-        [::std::mem::offset_of!(cvtrt_kernel_options, cuda_graphs) - 20usize];
+        [::std::mem::offset_of!(cvtrt_kernel_options, cuda_graphs) - 16usize];
 };
 impl Default for cvtrt_kernel_options {
     fn default() -> Self {
@@ -543,11 +536,6 @@ unsafe extern "C" {
         context: *mut cvtrt_context,
         memory: *mut ::std::os::raw::c_void,
         bytes: u64,
-        message: *mut cvtrt_message,
-    ) -> cvtrt_status;
-    pub fn cvtrt_context_scratch(
-        context: *mut cvtrt_context,
-        out: *mut u64,
         message: *mut cvtrt_message,
     ) -> cvtrt_status;
     pub fn cvtrt_context_set_profile(

@@ -143,13 +143,82 @@ fn a_key_that_is_no_flag_is_named() {
     ]);
 }
 
+/// A line, `cvtrt.yaml`, variables, and what the error says of where its value came from.
+type Sourced = (
+    &'static [&'static str],
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+);
+
 #[test]
-fn a_variable_that_is_no_value_names_its_flag() {
-    let place = Place::new();
-    place
-        .cvtrt_with(&["diagnose"], &[("CVTRT_PORT", "http")])
-        .exits(2)
-        .complains(&["error: ", "--port"]);
+fn an_error_names_where_its_value_came_from() {
+    let cases: [Sourced; 8] = [
+        (
+            &["diagnose"],
+            "",
+            &[("CVTRT_PORT", "http")],
+            &["--port comes from CVTRT_PORT"],
+        ),
+        (
+            &["diagnose"],
+            "diagnose: {port: http}",
+            &[],
+            &["--port comes from ", "/cvtrt.yaml"],
+        ),
+        (
+            &["engines", "gc"],
+            "engines: {gc: {max-size: 4X}}",
+            &[],
+            &["--max-size comes from ", "/cvtrt.yaml"],
+        ),
+        (
+            &["build"],
+            "",
+            &[("CVTRT_FP16", "1"), ("CVTRT_FP32", "1")],
+            &[
+                "--fp16 comes from CVTRT_FP16",
+                "--fp32 comes from CVTRT_FP32",
+            ],
+        ),
+        (
+            &["build"],
+            "",
+            &[("CVTRT_BUNDLE", "no/such")],
+            &["--bundle comes from CVTRT_BUNDLE"],
+        ),
+        (&["inspect", "onnx"], "bundle: no/such", &[], &["error: "]),
+        (
+            &["profiles", "show", "x"],
+            "",
+            &[("CVTRT_COLOR", "pink")],
+            &["--color comes from CVTRT_COLOR"],
+        ),
+        (
+            &["build", "--model-dir", "gone"],
+            "build: {model-dir: here}",
+            &[],
+            &["gone is not a folder"],
+        ),
+    ];
+    for (line, file, variables, said) in cases {
+        let place = Place::new();
+        place.write("cvtrt.yaml", file);
+        let run = place.cvtrt_with(line, variables).exits(2);
+        let run = run.complains(said).complains(&["error: "]);
+        let is_named = run.stderr.contains("comes from");
+        assert_eq!(is_named, said[0].contains("comes from"), "{run:?}");
+
+        let document = place
+            .cvtrt_with(&[line, &["--json"]].concat(), variables)
+            .exits(2)
+            .json();
+        let error = document["error"]["causes"].to_string();
+        let sources = said.iter().filter(|word| word.contains("comes from"));
+        for source in sources {
+            assert!(error.contains(source), "{document}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `cvtrt export`: folders that are no checkpoint. What it exports is tested with its own environment.
 
 use crate::built::has_or_skip;
-use crate::place::{Place, bundle};
+use crate::place::{Place, Run, bundle};
 use cvtrt::bundle::{Bundle, StatCache};
 use cvtrt::ids::{BackendId, Digest};
 use std::fs;
@@ -19,7 +19,7 @@ fn a_folder_that_is_none_is_named() {
 #[test]
 fn outside_a_checkout_the_exporter_is_asked_for() {
     let place = Place::new();
-    place.write("weights/llm.pt", "");
+    checkpoint(&place, "");
     let before = place.files();
     place
         .cvtrt(&["export", "--model-dir", "weights", "--out", "bundle"])
@@ -31,7 +31,7 @@ fn outside_a_checkout_the_exporter_is_asked_for() {
 #[test]
 fn a_python_that_is_none_is_named() {
     let place = Place::new();
-    place.write("weights/llm.pt", "");
+    checkpoint(&place, "");
     let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
     let words = [
         "export",
@@ -46,12 +46,93 @@ fn a_python_that_is_none_is_named() {
     place
         .cvtrt(&[&words[..], &python].concat())
         .exits(1)
-        .complains(&["error: ", "no/python", "hint: "]);
+        .complains(&["error: cannot start no/python", "hint: ", "--export-python"]);
+    let document = place
+        .cvtrt(&[&words[..], &python, &["--json"]].concat())
+        .exits(1)
+        .json();
+    let error = &document["error"];
+    assert_eq!(error["exit_code"], 1, "{document}");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("no/python"), "{document}");
+}
+
+/// An export by a Python that finds no packages beside its own.
+fn export_with_bare_python(more: &[&str]) -> Run {
+    let place = Place::new();
+    checkpoint(&place, "");
+    let python = place.write("python", "#!/bin/sh\nexec python3 -E -s -S \"$@\"\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&python, executable).expect("own file");
+    let mut line = args!["export", "--model-dir", "weights", "--out", "bundle"];
+    line.extend(args![
+        "--scripts-dir",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")
+    ]);
+    line.extend(args!["--export-python", python]);
+    line.extend(more.iter().map(std::ffi::OsString::from));
+    place.cvtrt(&line)
+}
+
+#[test]
+fn a_python_without_the_packages_is_told_which() {
+    let run = export_with_bare_python(&[]).exits(1);
+    run.complains(&["error: ", "cannot import `", "hint: ", "requirements.lock"]);
+    let run = export_with_bare_python(&["--json"]).exits(1);
+    assert!(!run.stderr.contains("Traceback"), "{run:?}");
+    let document = run.json();
+    let error = &document["error"];
+    assert_eq!(error["exit_code"], 1, "{document}");
+    let said = |field: &str| error[field].as_str().expect(field).to_owned();
+    assert!(said("message").contains("cannot import `"), "{document}");
+    assert!(said("hint").contains("requirements.lock"), "{document}");
+}
+
+#[test]
+fn a_python_that_gives_no_document_ends_in_one() {
+    let place = Place::new();
+    let mut line = copying(&place, "exit 7");
+    line.extend(args!["--json"]);
+    let document = place.cvtrt(&line).exits(1).json();
+    let message = document["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("without a result"), "{document}");
+}
+
+#[test]
+fn what_a_checkpoint_lacks_is_said_before_anything_is_made() {
+    let place = Place::new();
+    place.write("weights/llm.pt", "");
+    let before = place.files();
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
+    let export = ["export", "--model-dir", "weights", "--out", "bundle"];
+    let build = ["build", "--model-dir", "weights"];
+    let lines = [
+        [&export[..], &["--scripts-dir", scripts]].concat(),
+        [&export[..], &["--scripts-dir", scripts, "--check-only"]].concat(),
+        build.to_vec(),
+        [&build[..], &["--dry-run"]].concat(),
+    ];
+    for line in lines {
+        place.cvtrt(&line).exits(2).complains(&[
+            "error: weights is no complete checkpoint",
+            "cosyvoice2.yaml",
+            "flow.pt",
+            "hift.pt",
+            "hint:  download",
+        ]);
+        assert_eq!(place.files(), before, "{line:?}");
+        assert!(!place.path("../home/.cache").exists(), "{line:?}");
+    }
+    place.write("weights/cosyvoice3.yaml", "");
+    place
+        .cvtrt(&export)
+        .exits(1)
+        .complains(&["not exported yet", "--graphs flow_estimator"]);
 }
 
 /// An exporter that copies a bundle, and the command line that asks it for one.
 fn copying(place: &Place, edit: &str) -> Vec<std::ffi::OsString> {
-    place.write("weights/llm.pt", "");
+    checkpoint(place, "");
     let from = bundle();
     let script = format!(
         "#!/bin/sh\n[ \"$1\" != \"${{1%export_onnx.py}}\" ] || exit 9\n\
@@ -60,8 +141,8 @@ fn copying(place: &Place, edit: &str) -> Vec<std::ffi::OsString> {
         from.display()
     );
     let python = place.write("python", script);
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&python, mode).expect("own file");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&python, executable).expect("own file");
     let mut line = args!["export", "--model-dir", "weights", "--out", "bundle"];
     line.extend(args![
         "--scripts-dir",
@@ -146,6 +227,7 @@ fn a_bundle_that_cannot_speak_is_exported_and_says_why_it_has_no_ranges() {
 
 /// A checkpoint, and what its bundle says it was exported from.
 fn checkpoint(place: &Place, llm: &str) -> Digest {
+    place.write("weights/cosyvoice2.yaml", "");
     for (name, content) in [("flow.pt", "flow"), ("hift.pt", "hift"), ("llm.pt", llm)] {
         place.write(&format!("weights/{name}"), content);
     }

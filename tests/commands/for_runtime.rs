@@ -88,6 +88,14 @@ fn a_folder_without_libraries_and_the_active_one_are_refused() {
     build(&place, &["--for-runtime", "cut"])
         .exits(3)
         .complains(&["cut/libtensorrt_rtx.so.1: cannot be loaded"]);
+    place.write("cut-ort/onnxruntime/libonnxruntime.so.1.99.0", b"\x7fELF");
+    build(&place, &["--for-runtime", "cut-ort"])
+        .exits(3)
+        .complains(&[
+            "its ONNX Runtime cannot be loaded: ",
+            "libonnxruntime.so.1.99.0: ",
+            "hint:  install it there again",
+        ]);
     build(&place, &["--for-runtime", "nowhere"])
         .exits(2)
         .complains(&["--for-runtime nowhere: No such file"]);

@@ -11,6 +11,7 @@ mod calibrate;
 mod completions;
 mod config;
 mod diagnose;
+mod dry_run;
 mod engines;
 mod export;
 mod for_runtime;

@@ -4,9 +4,10 @@ use super::TensorRt;
 use super::phases::Phases;
 use crate::backend::timings::TimingFile;
 use crate::backend::{
-    Backend, CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress,
+    Backend, CompileError, CompileRequest, EngineReport, LayerSummary, Model, Progress, Refusal,
 };
-use crate::profile::ComputeCapability;
+use crate::ids::GraphId;
+use crate::profile::{CompileOptions, ComputeCapability};
 use crate::trt::{
     BuildError, BuildRequest, Flavour, HardwareCompatibility, LayerInfo, ProgressEvent,
     TimingCache, rtx_targets,
@@ -21,8 +22,12 @@ pub(super) fn compile(
     progress: &dyn Progress,
 ) -> Result<EngineReport, CompileError> {
     let library = on.library()?;
-    if on.flavour == Flavour::TensorRtRtx {
-        check_targets(on, &request.options.targets)?;
+    if let Some(reason) = foreign_target(on.flavour, &request.options.targets) {
+        return Err(CompileError::Option {
+            backend: on.id(),
+            option: "target",
+            reason,
+        });
     }
     if on.flavour == Flavour::TensorRtRtx && request.options.targets.is_empty() {
         return Err(on
@@ -81,20 +86,35 @@ pub(super) fn compile(
     })
 }
 
-/// The library's own words on a generation it lacks name neither it nor the others.
-fn check_targets(on: &TensorRt, targets: &[ComputeCapability]) -> Result<(), CompileError> {
-    let Some(foreign) = targets
-        .iter()
-        .find(|target| !rtx_targets().any(|known| known == **target))
-    else {
-        return Ok(());
-    };
-    let known: Vec<String> = rtx_targets().map(|target| target.to_string()).collect();
-    Err(CompileError::Option {
-        backend: on.id(),
-        option: "target",
-        reason: format!("{foreign} is none of {}", known.join(", ")),
+/// What no library of this kind compiles, whatever the model holds.
+pub(super) fn refusal(
+    flavour: Flavour,
+    graph: GraphId,
+    options: &CompileOptions,
+) -> Option<Refusal> {
+    if flavour == Flavour::TensorRtRtx && graph == GraphId::SpeechTokenizer {
+        return Some(Refusal {
+            reason:
+                "the value of its length input decides shapes, and builders are told sizes only"
+                    .to_owned(),
+            fix: format!(
+                "the same command with --graphs {graph} --backend ort-cpu, or without --backend, as the profile builds it"
+            ),
+        });
+    }
+    foreign_target(flavour, &options.targets).map(|reason| Refusal {
+        reason: format!("--target: {reason}"),
+        fix: "name other generations with --target; for that GPU, build on a machine that has it, with --backend tensorrt".to_owned(),
     })
+}
+
+/// The first generation that the library has no code for: its own words on one name neither it nor the others.
+fn foreign_target(flavour: Flavour, targets: &[ComputeCapability]) -> Option<String> {
+    let is_known = |target: &ComputeCapability| rtx_targets().any(|known| known == *target);
+    let foreign = targets.iter().find(|target| !is_known(target));
+    let foreign = foreign.filter(|_| flavour == Flavour::TensorRtRtx)?;
+    let known: Vec<String> = rtx_targets().map(|target| target.to_string()).collect();
+    Some(format!("{foreign} is none of {}", known.join(", ")))
 }
 
 fn explain(on: &TensorRt, error: BuildError, request: &CompileRequest<'_>) -> CompileError {

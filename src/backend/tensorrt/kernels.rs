@@ -1,7 +1,7 @@
 //! What TensorRT-RTX compiles on the device, kept beside the plan it belongs to.
 
 use crate::ids::{DigestHasher, Fingerprint};
-use crate::trt::{EngineError, KernelOptions, Specialize, TrtEngine};
+use crate::trt::{EngineError, KernelOptions, TrtEngine};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -41,7 +41,6 @@ impl KernelFile {
         });
         let taken = engine.configure(&KernelOptions {
             cache: &cache,
-            specialize: Specialize::Lazily,
             cuda_graphs: false,
         })?;
         if !taken && !cache.is_empty() {

@@ -8,10 +8,11 @@ mod session;
 
 use super::{
     Artifact, Backend, Capabilities, CompileError, CompileRequest, CompiledGraph, EngineReport,
-    LoadError, LoadOptions, Progress, Unavailable,
+    LoadError, LoadOptions, Progress, Refusal, Unavailable,
 };
 use crate::cuda::{self, Gpu};
-use crate::ids::{BackendId, Fingerprint, Precision};
+use crate::ids::{BackendId, Fingerprint, GraphId, Precision};
+use crate::profile::CompileOptions;
 use crate::trt::{Flavour, SearchPath, TrtLibrary, rtx_targets};
 use graph::TrtGraph;
 use std::sync::Arc;
@@ -156,6 +157,10 @@ impl Backend for TensorRt {
             device: device.ok().flatten().map(|device| device.capability),
             run,
         })
+    }
+
+    fn refuses(&self, graph: GraphId, options: &CompileOptions) -> Option<Refusal> {
+        compile::refusal(self.flavour, graph, options)
     }
 
     fn fingerprint(&self) -> Result<Fingerprint, Unavailable> {

@@ -1,17 +1,17 @@
 //! Builds through real worker processes, with backends that do what a test asks of them.
 
+mod plans;
 mod scripted;
 
 use super::failure::FailureKind;
 use super::*;
 use crate::backend::Backends;
 use crate::bundle::{Bundle, StatCache};
-use crate::cache::{EngineStore, KeyInputs, Lookup, PrecisionPlan, Verdict, Verification};
+use crate::cache::{EngineStore, KeyInputs, Lookup, Verification};
 use crate::hint::{Class, Hint};
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{Chain, CompileOptions, Fallback, Profile, Shelf};
-use scripted::{AMPERE, Behaviour, MEETING, backends, worker_command};
-use std::collections::BTreeMap;
+use scripted::{Behaviour, MEETING, backends, worker_command};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -209,28 +209,6 @@ fn an_engine_is_built_once_and_then_found() {
 }
 
 #[test]
-fn a_plan_says_why_an_engine_is_built() {
-    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
-    let reason = |bench: &Bench| {
-        let plan = plan(&bench.request(), &mut StatCache::in_memory()).expect("planned");
-        match &plan.graphs[0].state {
-            PlanState::Build { reason } => reason.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(reason(&bench), "not built yet");
-    bench.build().expect("builds");
-    let sets = &mut bench.profile.graphs.get_mut(&GRAPH).expect("there").shapes;
-    sets.truncate(1);
-    let now = reason(&bench);
-    assert!(
-        now.contains("shapes.offline: frames 64/500/3000 → none"),
-        "{now}"
-    );
-    assert!(bench.root.path().is_dir(), "planning keeps the store");
-}
-
-#[test]
 fn a_worker_that_dies_is_a_typed_error_with_its_last_words() {
     type Expected = fn(&WorkerError) -> bool;
     let cases: [(Behaviour, &str, Expected); 6] = [
@@ -332,37 +310,6 @@ fn an_engine_that_found_too_little_memory_is_verified_again_alone() {
     assert_eq!(built.backend, BackendId::TensorRtRtx);
     assert_eq!(bench.heard.compiled.len(), 1, "it is not compiled again");
     assert!(matches!(built.verification, Verification::Passed { .. }));
-}
-
-#[test]
-fn a_refused_precision_is_open_again_where_a_rebuild_is_asked_for() {
-    let bench = Bench::new(Behaviour::Works, Fallback::Never);
-    let inputs = precision_inputs(&bench.bundle, GRAPH, Precision::Fp16).expect("there");
-    let refused = PrecisionPlan {
-        inputs,
-        islands: BTreeMap::new(),
-        nodes: 1,
-        verdict: Verdict::Failed {
-            reason: "it is not finite".to_owned(),
-        },
-    };
-    bench.store.keep_precision_plan(&refused).expect("writable");
-    let open = |rebuild, verify| {
-        let request = BuildRequest {
-            rebuild,
-            verify,
-            ..bench.request()
-        };
-        let plan = plan_to_qualify(&request, &mut StatCache::in_memory());
-        plan.map(|plan| plan.unqualified().collect::<Vec<_>>())
-    };
-    for (rebuild, verify) in [(false, true), (true, false)] {
-        let error = open(rebuild, verify).expect_err("the verdict holds");
-        assert!(matches!(error, BuildError::Unqualified { .. }), "{error:?}");
-        assert!(error.hint().is_some_and(|hint| hint.contains("--force")));
-    }
-    let again = open(true, true).expect("it is to be qualified again");
-    assert_eq!(again, [(GRAPH, Precision::Fp16)]);
 }
 
 #[test]
@@ -525,17 +472,6 @@ fn an_engine_for_another_machine_is_built_for_named_targets_only() {
 }
 
 #[test]
-fn an_engine_is_built_for_the_gpu_that_is_here_unless_others_are_named() {
-    let bench = Bench::new(Behaviour::HasAnAmpere, Fallback::Never);
-    assert_eq!(plan_inputs(&bench).options.targets, [AMPERE]);
-    let mut request = bench.request();
-    request.options.targets = vec!["sm_120".parse().expect("a capability")];
-    let plan = plan(&request, &mut StatCache::in_memory()).expect("planned");
-    let named = &plan.graphs[0].inputs.options.targets;
-    assert_eq!(*named, request.options.targets);
-}
-
-#[test]
 fn an_engine_built_unverified_is_verified_when_asked() {
     let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
     let built = bench
@@ -560,31 +496,6 @@ fn an_engine_in_the_cache_that_gives_wrong_values_is_found_no_more() {
     let lookup = bench.store.lookup(&inputs);
     assert!(matches!(lookup, Lookup::Missing), "{lookup:?}");
     assert!(bench.store.rejection(&inputs).is_some());
-}
-
-#[test]
-fn a_preview_changes_nothing() {
-    let mut bench = Bench::new(Behaviour::Works, Fallback::Never);
-    let built = bench.build().expect("builds");
-    let entry = built.engine.parent().expect("an entry");
-    fs::remove_file(entry.join("used")).expect("noted");
-    fs::remove_file(entry.join("stat.json")).expect("remembered");
-    let state = |bench: &Bench| {
-        let mut plan = preview(&bench.request(), &mut StatCache::in_memory()).expect("planned");
-        plan.graphs.remove(0).state
-    };
-    let files = || fs::read_dir(entry).expect("still there").count();
-    let before = files();
-    assert!(matches!(state(&bench), PlanState::Cached { .. }));
-    assert_eq!(files(), before, "nothing is noted");
-
-    fs::write(&built.engine, b"damaged").expect("writable");
-    let damaged = state(&bench);
-    assert!(
-        matches!(&damaged, PlanState::Build { reason } if reason.contains("damaged")),
-        "{damaged:?}"
-    );
-    assert_eq!(files(), before, "it stays where it is");
 }
 
 #[test]

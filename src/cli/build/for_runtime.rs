@@ -1,10 +1,11 @@
 //! `--for-runtime`: engines for the libraries of a folder that is not the active one.
 
-use crate::backend::{BackendSettings, Backends};
+use crate::backend::{
+    BackendSettings, Backends, LibraryError, OrtLibrary, SearchPath as OrtSearchPath,
+};
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::model;
-use crate::ids::BackendId;
 use crate::trt::{Flavour, SearchPath, TrtLibrary};
 use std::ffi::OsString;
 use std::fmt;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct ForRuntime {
     dir: PathBuf,
     libraries: Vec<Found>,
+    /// Libraries in the folder that this machine cannot load, each with the reason.
+    refused: Vec<String>,
     /// Where ONNX Runtime comes from, to compare engines with, where the folder has none.
     #[serde(skip)]
     active: PathBuf,
@@ -48,9 +51,9 @@ impl ForRuntime {
         let mut runtime = Self {
             dir: canonical,
             libraries: Vec::new(),
+            refused: Vec::new(),
             active: active.to_owned(),
         };
-        let mut refused = Vec::new();
         for flavour in [Flavour::TensorRt, Flavour::TensorRtRtx] {
             let search = SearchPath {
                 explicit: Some(runtime.dir.clone()),
@@ -63,13 +66,16 @@ impl ForRuntime {
                         library: library.version().to_string(),
                         path,
                     }),
-                    Err(refusal) => refused.push(format!("{}: {refusal}", path.display())),
+                    Err(refusal) => {
+                        let refused = format!("{}: {refusal}", path.display());
+                        runtime.refused.push(refused);
+                    }
                 }
             }
         }
-        runtime.libraries.extend(runtime.onnxruntime());
+        runtime.libraries.extend(runtime.onnxruntime()?);
         if runtime.libraries.is_empty() {
-            return Err(runtime.nothing_found(&refused));
+            return Err(runtime.nothing_found());
         }
         Ok(runtime)
     }
@@ -93,24 +99,47 @@ impl ForRuntime {
     }
 
     /// The folder's ONNX Runtime. A process loads only one, and this one is for the folder.
-    fn onnxruntime(&self) -> Option<Found> {
-        let backends = self.backends(0);
-        let found = backends.get(BackendId::OrtCpu).ok()?.probe().ok()?;
-        let path = found.path.canonicalize().ok()?;
-        path.starts_with(&self.dir).then_some(Found {
-            library: found.library,
-            path,
-        })
+    ///
+    /// One that does not load is refused: builds would be for the active folder's in its place.
+    fn onnxruntime(&self) -> Result<Option<Found>, Failure> {
+        let own = OrtSearchPath {
+            roots: vec![self.dir.clone()],
+            ..OrtSearchPath::default()
+        };
+        let refused = match OrtLibrary::open(&own) {
+            Ok(library) => {
+                return Ok(Some(Found {
+                    library: format!("ONNX Runtime {}", library.version()),
+                    path: library.path().to_owned(),
+                }));
+            }
+            Err(LibraryError::NotFound { mut refused }) => {
+                refused.retain(|one| one.path.is_file());
+                refused.iter().map(ToString::to_string).collect::<Vec<_>>()
+            }
+            Err(other) => vec![other.to_string()],
+        };
+        if refused.is_empty() {
+            return Ok(None);
+        }
+        let what = format!(
+            "--for-runtime {}: its ONNX Runtime cannot be loaded: {}",
+            self.dir.display(),
+            refused.join("; ")
+        );
+        Err(Failure::message(Exit::Unavailable, what).with_hint(
+            "install it there again, or remove it; the active folder's then serves to compare with",
+        ))
     }
 
-    fn nothing_found(&self, refused: &[String]) -> Failure {
+    fn nothing_found(&self) -> Failure {
         let mut what = format!(
             "--for-runtime {} holds no library that engines can be built for",
             self.dir.display()
         );
-        if !refused.is_empty() {
+        if !self.refused.is_empty() {
             what.push_str(": ");
-            what.push_str(&refused.join("; "));
+            what.push_str(&self.refused.join("; "));
         }
         Failure::message(Exit::Unavailable, what).with_hint(
             "looked for libnvinfer.so.11, .10 and .8, libtensorrt_rtx.so.1 and libonnxruntime.so there and in its \
@@ -132,6 +161,10 @@ impl fmt::Display for ForRuntime {
             "for the run-time folder {}: {}",
             self.dir.display(),
             libraries.join(", ")
-        )
+        )?;
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; cannot be loaded here: {}", self.refused.join("; "))
     }
 }

@@ -1,16 +1,24 @@
-//! `cvtrt engines explain`: which input makes an entry stale, or why it is in quarantine.
+//! `cvtrt engines explain`: which input makes an entry stale, or why it is in quarantine or for another machine.
 
+use super::find::{self, Found, Unreadable};
+use crate::build::{Machine, Standing};
 use crate::cache::{Change, EngineStore};
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 
 /// Why an entry does or does not serve here.
 #[derive(Debug, serde::Serialize)]
-struct Explained {
-    entry: String,
-    /// Why it is in quarantine, where it is.
-    quarantined: Option<String>,
-    stale: Vec<Change>,
+#[serde(untagged)]
+enum Explained {
+    Known {
+        entry: String,
+        /// Why it is in quarantine, where it is.
+        quarantined: Option<String>,
+        stale: Vec<Change>,
+        /// Why it is for another machine or library, where it is.
+        elsewhere: Option<String>,
+    },
+    Unreadable(Unreadable),
 }
 
 pub(super) fn explain(
@@ -18,18 +26,14 @@ pub(super) fn explain(
     word: Option<&str>,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let here = super::here(context);
+    let machine = super::machine(context);
     let entries = match word {
-        Some(word) => vec![super::find(store, word)?],
-        None => super::all(store)?,
+        Some(word) => vec![find::find(store, word)?],
+        None => find::all(store)?,
     };
     let explained: Vec<Explained> = entries
         .into_iter()
-        .map(|(entry, quarantined)| Explained {
-            entry: entry.id().to_owned(),
-            quarantined,
-            stale: here.stale(&entry.manifest().inputs),
-        })
+        .map(|found| Explained::of(found, &machine))
         .collect();
     context.printer().result(&explained, |explained| {
         explained.iter().map(Explained::text).collect()
@@ -38,21 +42,47 @@ pub(super) fn explain(
 }
 
 impl Explained {
-    fn text(&self) -> String {
-        let Self {
-            entry,
+    fn of(found: Found, machine: &Machine) -> Self {
+        let (entry, quarantined) = match found {
+            Found::Unreadable(one) => return Self::Unreadable(one),
+            Found::Known { entry, quarantined } => (entry, quarantined),
+        };
+        let (stale, elsewhere) = match machine.standing(&entry.manifest().inputs) {
+            Standing::Valid => (Vec::new(), None),
+            Standing::Stale(changes) => (changes, None),
+            Standing::Elsewhere(why) => (Vec::new(), Some(why)),
+        };
+        Self::Known {
+            entry: entry.id().to_owned(),
             quarantined,
             stale,
-        } = self;
-        let state = match quarantined {
-            Some(reason) => format!(
+            elsewhere,
+        }
+    }
+
+    fn text(&self) -> String {
+        let (entry, quarantined, stale, elsewhere) = match self {
+            Self::Unreadable(one) => return one.text(),
+            Self::Known {
+                entry,
+                quarantined,
+                stale,
+                elsewhere,
+            } => (entry, quarantined, stale, elsewhere),
+        };
+        let standing = match (quarantined, elsewhere) {
+            (Some(reason), _) => format!(
                 "in quarantine: {}",
                 reason.lines().next().unwrap_or_default()
             ),
-            None if stale.is_empty() => "valid on this machine".to_owned(),
-            None => "stale".to_owned(),
+            (None, Some(why)) => format!("cannot run here: {why}"),
+            (None, None) if stale.is_empty() => "valid on this machine".to_owned(),
+            (None, None) => "stale".to_owned(),
         };
         let changes: Vec<String> = stale.iter().map(|change| format!("  {change}\n")).collect();
-        format!("{entry}: {state}\n{}", changes.concat())
+        let fix = quarantined
+            .as_ref()
+            .map_or_else(String::new, |_| format!("hint:  {}\n", find::FIX));
+        format!("{entry}: {standing}\n{}{fix}", changes.concat())
     }
 }

@@ -66,7 +66,6 @@ impl<'a> BuilderHandle<'a> {
             hardware: match request.hardware {
                 HardwareCompatibility::Exact => sys::CVTRT_HARDWARE_EXACT,
                 HardwareCompatibility::AmperePlus => sys::CVTRT_HARDWARE_AMPERE_PLUS,
-                HardwareCompatibility::SameCapability => sys::CVTRT_HARDWARE_SAME_CAPABILITY,
             },
             targets: targets.as_ptr(),
             target_count: targets.len(),

@@ -7,7 +7,7 @@ use super::library::LibraryHandle;
 use super::status::{Message, ShimError, check, text_from};
 use crate::tensor::Shape;
 use crate::trt::engine::{Direction, EnginePort, EngineRange};
-use crate::trt::kernels::{KernelOptions, Specialize};
+use crate::trt::kernels::KernelOptions;
 use crate::trt::network::TensorInfo;
 use crate::trt::sys;
 use std::ffi::c_void;
@@ -145,11 +145,6 @@ impl EngineHandle {
                 cache.as_ptr().cast()
             },
             cache_bytes: cache.len(),
-            specialize: match options.specialize {
-                Specialize::Lazily => sys::CVTRT_SPECIALIZE_LAZILY,
-                Specialize::Eagerly => sys::CVTRT_SPECIALIZE_EAGERLY,
-                Specialize::Never => sys::CVTRT_SPECIALIZE_NEVER,
-            },
             cuda_graphs: options.cuda_graphs.into(),
         };
         let mut taken = 0;
@@ -219,18 +214,6 @@ impl ContextHandle {
             )
         };
         check(status, &message)
-    }
-
-    /// Device memory the next run needs. The scratch memory must be set again afterwards.
-    pub(in crate::trt) fn scratch_bytes(&mut self) -> Result<u64, ShimError> {
-        let mut bytes = 0;
-        let mut message = Message::new();
-        // SAFETY: the context is live, the out-parameters valid.
-        let status = unsafe {
-            sys::cvtrt_context_scratch(self.0.as_ptr(), &raw mut bytes, message.as_mut_ptr())
-        };
-        check(status, &message)?;
-        Ok(bytes)
     }
 
     /// # Safety

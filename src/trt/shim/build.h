@@ -261,9 +261,6 @@ private:
             case CVTRT_HARDWARE_AMPERE_PLUS:
                 config->setHardwareCompatibilityLevel(abi::HardwareCompatibilityLevel::kAMPERE_PLUS);
                 return;
-            case CVTRT_HARDWARE_SAME_CAPABILITY:
-                config->setHardwareCompatibilityLevel(abi::HardwareCompatibilityLevel::kSAME_COMPUTE_CAPABILITY);
-                return;
             default: throw Failure{CVTRT_INVALID_ARGUMENT, "unknown hardware compatibility level"};
             }
         }

@@ -70,15 +70,9 @@ typedef int32_t cvtrt_status;
 
 #define CVTRT_HARDWARE_EXACT 0
 #define CVTRT_HARDWARE_AMPERE_PLUS 1
-#define CVTRT_HARDWARE_SAME_CAPABILITY 2
 
 #define CVTRT_TENSOR_INPUT 0
 #define CVTRT_TENSOR_OUTPUT 1
-
-/* When RTX compiles kernels for a shape it has not met: on the side while slower ones run, before the run, or never. */
-#define CVTRT_SPECIALIZE_LAZILY 0
-#define CVTRT_SPECIALIZE_EAGERLY 1
-#define CVTRT_SPECIALIZE_NEVER 2
 
 #define CVTRT_MAX_DIMS 8
 #define CVTRT_MESSAGE_BYTES 512
@@ -248,11 +242,11 @@ cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32
 /* Device memory a context needs while it runs with one optimisation profile. TensorRT 8.6 tells it of the engine only. */
 cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, uint64_t* out);
 
-/* How RTX compiles what a plan leaves to the device. */
+/* How RTX compiles what a plan leaves to the device. Kernels for a shape it has not met are made on the side, while slower
+ * ones run. */
 typedef struct cvtrt_kernel_options {
     const void* cache; /* kernels of an earlier process, by cvtrt_engine_kernels, or null for none */
     size_t cache_bytes;
-    int32_t specialize;  /* CVTRT_SPECIALIZE_* */
     int32_t cuda_graphs; /* nonzero: the library captures graphs of its own */
 } cvtrt_kernel_options;
 
@@ -272,10 +266,6 @@ void cvtrt_context_destroy(cvtrt_context* context);
 
 /* Device memory of what the profile in use needs at least, not used by anything else while a run is under way. */
 cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uint64_t bytes, cvtrt_message* message);
-
-/* Device memory the next run needs, with all input shapes set; CVTRT_UNSUPPORTED with TensorRT 8.6. The library then
- * wants to be told the memory again. */
-cvtrt_status cvtrt_context_scratch(cvtrt_context* context, uint64_t* out, cvtrt_message* message);
 
 /* `stream` is a CUstream, here and below. Forgets the input shapes. */
 cvtrt_status cvtrt_context_set_profile(cvtrt_context* context, int32_t profile, void* stream, cvtrt_message* message);

@@ -41,7 +41,7 @@ public:
             throw Failure{CVTRT_FAILED, "the cache of kernels was refused"};
         }
         config->setExecutionContextAllocationStrategy(Abi::ContextAllocation::kUSER_MANAGED);
-        config->setDynamicShapesKernelSpecializationStrategy(specialization(options.specialize));
+        config->setDynamicShapesKernelSpecializationStrategy(Abi::Specialization::kLAZY);
         if (!config->setCudaGraphStrategy(
                 options.cuda_graphs != 0 ? Abi::Graphs::kWHOLE_GRAPH_CAPTURE : Abi::Graphs::kDISABLED)) {
             throw Failure{CVTRT_FAILED, "the choice of CUDA graphs was refused"};
@@ -68,16 +68,6 @@ public:
     }
 
 private:
-    static typename Abi::Specialization specialization(int32_t when)
-    {
-        switch (when) {
-        case CVTRT_SPECIALIZE_LAZILY: return Abi::Specialization::kLAZY;
-        case CVTRT_SPECIALIZE_EAGERLY: return Abi::Specialization::kEAGER;
-        case CVTRT_SPECIALIZE_NEVER: return Abi::Specialization::kNONE;
-        default: throw Failure{CVTRT_INVALID_ARGUMENT, "unknown choice of when to compile kernels"};
-        }
-    }
-
     // Destroyed from the last to the first: the configuration refers to the cache.
     std::unique_ptr<typename Abi::RuntimeCache> cache_;
     std::unique_ptr<typename Abi::RuntimeConfig> config_;

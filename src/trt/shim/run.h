@@ -27,15 +27,6 @@ public:
 
     void set_scratch(void* memory, uint64_t bytes) override { Abi::set_scratch(*context_, memory, bytes); }
 
-    uint64_t scratch_bytes() override
-    {
-        if constexpr (Abi::shapes_tell_scratch) {
-            return Abi::shapes_scratch_bytes(*context_);
-        } else {
-            throw Failure{CVTRT_UNSUPPORTED, std::string("scratch memory by shape with ") + Abi::name};
-        }
-    }
-
     void set_profile(int32_t profile, void* stream) override
     {
         accepted(calls()->setOptimizationProfileAsync(profile, static_cast<abi::CudaStream>(stream)),

@@ -278,14 +278,6 @@ cvtrt_status cvtrt_context_set_scratch(cvtrt_context* context, void* memory, uin
     });
 }
 
-cvtrt_status cvtrt_context_scratch(cvtrt_context* context, uint64_t* out, cvtrt_message* message)
-{
-    return guarded(message, [&] {
-        need(context, out);
-        *out = context->scratch_bytes();
-    });
-}
-
 cvtrt_status cvtrt_context_set_profile(cvtrt_context* context, int32_t profile, void* stream, cvtrt_message* message)
 {
     return guarded(message, [&] {

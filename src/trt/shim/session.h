@@ -72,7 +72,6 @@ struct cvtrt_engine {
 struct cvtrt_context {
     virtual ~cvtrt_context() = default;
     virtual void set_scratch(void* memory, uint64_t bytes) = 0;
-    virtual uint64_t scratch_bytes() = 0;
     virtual void set_profile(int32_t profile, void* stream) = 0;
     virtual void set_input_shape(int32_t index, const cvtrt_dims& dims) = 0;
     virtual cvtrt_dims shape(int32_t index) const = 0;

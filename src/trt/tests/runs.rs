@@ -3,7 +3,7 @@
 use crate::cuda::{CudaErrorKind, HostFault, HostGpu};
 use crate::tensor::{DType, Shape};
 use crate::trt::handle::{Behaviour, fake_library, take_record};
-use crate::trt::{Direction, EngineError, KernelOptions, Specialize, TrtEngine, TrtLibrary};
+use crate::trt::{Direction, EngineError, KernelOptions, TrtEngine, TrtLibrary};
 use std::sync::Arc;
 
 const RTX: i32 = 10_701;
@@ -217,7 +217,6 @@ fn rtx_is_told_how_to_compile_kernels_and_keeps_them() {
     let mut engine = engine(RTX, Behaviour::Works, &host).expect("the fake works");
     let options = KernelOptions {
         cache: b"earlier",
-        specialize: Specialize::Eagerly,
         cuda_graphs: true,
     };
     take_record();
@@ -230,7 +229,7 @@ fn rtx_is_told_how_to_compile_kernels_and_keeps_them() {
             "deserialize 7",
             "setRuntimeCache",
             "setExecutionContextAllocationStrategy 2",
-            "setDynamicShapesKernelSpecializationStrategy 1",
+            "setDynamicShapesKernelSpecializationStrategy 0",
             "setCudaGraphStrategy 1",
             "with runtime config",
             "createExecutionContext -1",

@@ -334,7 +334,6 @@ struct Abi {
     static constexpr bool progress = true;
     static constexpr bool parser_names_nodes = true;
     static constexpr bool shares_profiles = true;
-    static constexpr bool shapes_tell_scratch = true;
     static constexpr bool compiles_at_run_time = false;
 
     static LayerType layer_type(LayerType type) noexcept { return type; }
@@ -353,7 +352,6 @@ struct Abi {
     {
         return engine->getDeviceMemorySizeForProfile(profile);
     }
-    static uint64_t shapes_scratch_bytes(Context& context) noexcept { return context->updateDeviceMemorySizeForShapes(); }
     static void set_scratch(Context& context, void* memory, [[maybe_unused]] uint64_t bytes) noexcept
     {
         context->setDeviceMemory(memory);

@@ -319,7 +319,6 @@ struct Abi {
     static constexpr bool progress = true;
     static constexpr bool parser_names_nodes = true;
     static constexpr bool shares_profiles = true;
-    static constexpr bool shapes_tell_scratch = true;
     static constexpr bool compiles_at_run_time = false;
 
     static LayerType layer_type(LayerType type) noexcept { return type; }
@@ -345,7 +344,6 @@ struct Abi {
     {
         return static_cast<uint64_t>(engine->getDeviceMemorySizeForProfileV2(profile));
     }
-    static uint64_t shapes_scratch_bytes(Context& context) noexcept { return context->updateDeviceMemorySizeForShapes(); }
     static void set_scratch(Context& context, void* memory, uint64_t bytes) noexcept
     {
         context->setDeviceMemoryV2(memory, static_cast<int64_t>(bytes));

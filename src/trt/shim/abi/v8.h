@@ -373,7 +373,6 @@ struct Abi {
     static constexpr bool progress = false;
     static constexpr bool parser_names_nodes = false;
     static constexpr bool shares_profiles = false;
-    static constexpr bool shapes_tell_scratch = false;
     static constexpr bool compiles_at_run_time = false;
 
     // Before cast joined them at 1 and the fully connected and recurrent layers left, the layers had other numbers.
