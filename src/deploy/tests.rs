@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::Fake;
-use crate::build::BuildError;
+use crate::build::{BuildError, Machine};
 use crate::cache::{Begun, BuildRecord, GcRequest, Pending, SignatureText, Verification};
 use crate::hint::{Class, Hint};
 use crate::profile::{ComputeCapability, Shelf};
@@ -295,10 +295,10 @@ fn an_engine_that_may_be_read_again_is_not_collected() {
     }
     let deployment = bench.deployment(None).expect("the first link's engine");
     let store = EngineStore::new(bench.root.path());
-    let here = build::here(&bench.backends);
+    let machine = Machine::of(std::slice::from_ref(&bench.backends));
     let collect = || {
         let request = GcRequest {
-            here: &here,
+            here: machine.here(),
             max_bytes: Some(0),
             all_stale: false,
             dry_run: false,
