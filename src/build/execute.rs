@@ -4,77 +4,26 @@ use super::cancel::Cancel;
 use super::choose::Tried;
 use super::inputs::Vocabulary;
 use super::job::{CompileJob, Job, Message, VerifyJob};
-use super::plan::Planner;
+use super::planner::Planner;
 use super::process::{Said, run_job};
 use super::side_by_side::{Hold, run_all};
 use super::verdict::{reason_to_go_on, reject, verdict};
 use super::workers::{Deadlines, Workers, need};
 use super::{
-    BuildError, BuildRequest, Event, PassedOver, Plan, PlanState, PlannedGraph, TimingsAt, Watch,
-    WorkerCommand, WorkerError, rewrite,
+    BuildError, BuildRequest, Built, Event, PassedOver, Plan, PlanState, PlannedGraph, RowState,
+    TimingsAt, Watch, WorkerCommand, WorkerError, rewrite,
 };
-use crate::backend::{EngineReport, Rewriting, Timings};
+use crate::backend::EngineReport;
 use crate::bundle::StatCache;
 use crate::cache::{
-    Begun, BuildRecord, EngineKey, Entry, KeyInputs, Lookup, Pending, SignatureText, Verification,
-    Waiting,
+    Begun, BuildRecord, Entry, KeyInputs, Lookup, Pending, SignatureText, Verification, Waiting,
 };
-use crate::ids::{BackendId, GraphId, Precision};
-use serde::Deserialize;
+use crate::ids::{BackendId, GraphId};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// One graph that is done.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Built {
-    /// The graph.
-    pub graph: GraphId,
-    /// What compiled and runs it.
-    pub backend: BackendId,
-    /// In which precision.
-    pub precision: Precision,
-    /// What was done.
-    pub state: RowState,
-    /// The engine's key.
-    pub key: EngineKey,
-    /// The entry's name in the store.
-    pub entry: String,
-    /// The file a backend loads.
-    pub engine: PathBuf,
-    /// How long the compile took, whenever it was.
-    pub build_ms: u64,
-    /// Bytes of the entry's files.
-    pub bytes: u64,
-    /// How long rewriting the model took of it, and most memory held until then; `None` where it is not known.
-    pub rewriting: Option<Rewriting>,
-    /// Most host memory the compile held; `None` where the system did not tell.
-    pub peak_bytes: Option<u64>,
-    /// What became of the timings of earlier builds, where the library takes any.
-    pub timings: Option<Timings>,
-    /// Largest absolute difference from the reference; `None` where nothing ran.
-    pub max_abs_error: Option<f64>,
-    /// Whether it computes what the reference does.
-    pub verification: Verification,
-    /// Better links of the chain and why they were not taken.
-    pub passed_over: Vec<PassedOver>,
-    /// What is not as the request or the profile says.
-    pub notes: Vec<String>,
-}
-
-/// What was done for a graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RowState {
-    /// The cache had it.
-    Cached,
-    /// The cache had it, and it was compared with the reference now.
-    Verified,
-    /// It was compiled.
-    Built,
-}
 
 /// Does what was planned, several graphs at once where they fit.
 ///
@@ -147,7 +96,7 @@ impl Executor<'_, '_> {
         loop {
             let error = match self.carry_out(&planned) {
                 Ok((state, entry)) => {
-                    let built = built(planned, state, &entry);
+                    let built = Built::of(planned, state, &entry);
                     self.watch.on(Event::Done(&built));
                     return Ok(built);
                 }
@@ -445,33 +394,6 @@ impl Executor<'_, '_> {
             Ok(Some(begun)) => Ok(begun?),
             Ok(None) | Err(_) => Err(BuildError::Cancelled),
         }
-    }
-}
-
-fn built(planned: PlannedGraph, state: RowState, entry: &Entry) -> Built {
-    let manifest = entry.manifest();
-    let timings = Timings::deserialize(&manifest.report["timings"]).ok();
-    let mut notes = planned.notes;
-    if let (RowState::Built, Some(timings)) = (state, &timings) {
-        notes.extend(timings.remarks.iter().cloned());
-    }
-    Built {
-        graph: planned.graph,
-        backend: planned.backend,
-        precision: planned.precision,
-        state,
-        key: manifest.key,
-        entry: entry.id().to_owned(),
-        engine: entry.engine_path(),
-        build_ms: manifest.build_ms,
-        bytes: manifest.bytes(),
-        rewriting: Rewriting::deserialize(&manifest.report["rewriting"]).ok(),
-        peak_bytes: manifest.report["peak_host_bytes"].as_u64(),
-        max_abs_error: manifest.verification.max_abs_error(),
-        verification: manifest.verification.clone(),
-        timings,
-        passed_over: planned.passed_over,
-        notes,
     }
 }
 

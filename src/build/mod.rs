@@ -4,6 +4,7 @@
 //! and every first load of an engine happens in a disposable process, [`worker::run`], so that a crash, a hang or an
 //! out-of-memory kill in a vendor's code is a typed error of this one.
 
+mod built;
 mod cancel;
 mod choose;
 mod error;
@@ -15,6 +16,7 @@ mod inputs;
 mod job;
 mod memory;
 mod plan;
+mod planner;
 mod process;
 mod progress;
 mod rewrite;
@@ -30,11 +32,12 @@ mod workers;
 #[cfg(all(test, feature = "testkit"))]
 mod tests;
 
+pub use built::{Built, RowState};
 pub use cancel::Cancel;
 pub use choose::PassedOver;
 pub use error::BuildError;
 pub use evaluate::{OnBackend, OnProcessor};
-pub use execute::{Built, RowState, execute};
+pub use execute::execute;
 pub use failure::{Failure, WorkerError};
 pub use here::{Machine, Standing};
 pub use inputs::{Vocabulary, output_slots, output_tensors, random_inputs};

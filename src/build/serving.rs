@@ -1,7 +1,7 @@
 //! What the cache has to serve graphs with, link by link.
 
 use super::choose::{PassedOver, Tried};
-use super::plan::Planner;
+use super::planner::Planner;
 use super::{BuildError, BuildRequest, PlannedGraph};
 use crate::bundle::StatCache;
 use crate::cache::{EngineStore, Entry, KeyInputs, Lookup, changes};
