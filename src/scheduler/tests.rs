@@ -240,8 +240,8 @@ impl Speaker for EndlessWarmup {
 
 #[test]
 fn closing_ends_a_warm_up_and_what_was_admitted_is_spoken_all_the_same() {
-    let (begin, begun) = mpsc::channel();
-    let open: OpenSpeaker = Box::new(move || Ok(Box::new(EndlessWarmup(begin.clone())) as _));
+    let (starts, begun) = mpsc::channel();
+    let open: OpenSpeaker = Box::new(move || Ok(Box::new(EndlessWarmup(starts.clone())) as _));
     let scheduler = Scheduler::start("slow", open, Limits { places: 2 }).expect("a thread");
     begun.recv().expect("it warms up");
     let stream = scheduler.submit(vec![segment(1)]).expect("waits");

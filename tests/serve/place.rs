@@ -159,6 +159,7 @@ impl Served {
 }
 
 impl Drop for Served {
+    #[expect(clippy::print_stderr, reason = "read by whoever runs the test")]
     fn drop(&mut self) {
         // It may have ended.
         let _ = self.process.kill();
