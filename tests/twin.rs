@@ -148,6 +148,33 @@ fn a_twin_that_is_observed_tells_what_was_too_large() {
 }
 
 #[test]
+fn a_model_may_use_the_names_that_a_twin_would_give() {
+    let Some(ort) = backend_or_skip(BackendId::OrtCpu, "a_model_may_use_the_names") else {
+        return;
+    };
+    let graph = GraphBuilder::new()
+        .input("x", DType::F32, &["frames"])
+        .constant("hundred", &[1], &[100f32])
+        .node("Mul", &["x", "hundred"], &["y"])
+        .node("Neg", &["y"], &["y__rounded"])
+        .node("Neg", &["y__rounded"], &["y__exact"])
+        .node("Neg", &["y__exact"], &["z"])
+        .output("z", DType::F32, &["frames"])
+        .read();
+    let rewrite = Rewrite::default();
+    let model = RewrittenOnnx::twin(&graph, Precision::Fp16, &rewrite, true, &NoEvaluator)
+        .expect("can be rewritten");
+    let observed = ["y", "y__rounded", "y__exact", "z__f16"];
+    assert_eq!(model.report.observed, observed);
+    let outputs = run(&*ort, in_memory(&model), &[20.49, 700.0]);
+    let z = outputs[0].elements::<f32>().expect("f32");
+    assert_eq!(
+        z,
+        [-f16::from_f32(20.49 * 100.0).to_f32(), f32::NEG_INFINITY]
+    );
+}
+
+#[test]
 fn observed_ranges_are_those_of_the_values() {
     let Some(ort) = backend_or_skip(BackendId::OrtCpu, "observed_ranges") else {
         return;

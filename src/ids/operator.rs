@@ -11,3 +11,6 @@ pub const ROUND_TO_F16: &str = "RoundToFloat16";
 
 /// Likewise to the nearest bf16.
 pub const ROUND_TO_BF16: &str = "RoundToBFloat16";
+
+/// All of them; each takes one tensor f32 to one of its shape.
+pub const ALL: [&str; 3] = [SNAKE, ROUND_TO_F16, ROUND_TO_BF16];

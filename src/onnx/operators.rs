@@ -5,7 +5,7 @@
 
 use super::proto::NodeProto;
 use super::proto::tensor_proto::DataType;
-use crate::ids::operator::DOMAIN;
+use crate::ids::operator;
 
 /// Where the element type of an output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ const MOVERS: &[&str] = &[
 /// Where the type of one output comes from; `None` for operators unknown here. Those of our own keep their input's.
 pub(super) fn output_type(node: &NodeProto, output: usize) -> Option<OutputType> {
     use OutputType::{Attribute, Is, SameAs, Value};
-    if node.domain() == DOMAIN {
+    if node.domain() == operator::DOMAIN && operator::ALL.contains(&node.op_type()) {
         return (output == 0).then_some(SameAs(0));
     }
     if !is_standard(node) {

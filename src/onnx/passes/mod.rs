@@ -92,6 +92,9 @@ pub struct Report {
     /// between them.
     #[serde(default)]
     pub fp32_nodes: Vec<String>,
+    /// The values of a twin that are about to be rounded, and the half value that each is.
+    #[serde(skip)]
+    pub(super) exact: BTreeMap<String, String>,
     /// Values whose range the graph gives as its last output, in the order of that output's columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub observed: Vec<String>,

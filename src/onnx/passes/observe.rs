@@ -1,6 +1,5 @@
 //! Ranges of values as one small output, so that recording them takes no memory.
 
-use super::twin::EXACT;
 use super::{Pass, Report};
 use crate::onnx::data_type::onnx_from_dtype;
 use crate::onnx::error::OnnxError;
@@ -55,7 +54,7 @@ impl Pass for Observe {
         if proto.output.iter().any(|output| output.name() == OUTPUT) {
             return Ok(());
         }
-        let values = self.values(proto, &types);
+        let values = self.values(proto, &types, &report.exact);
         if values.is_empty() {
             return Ok(());
         }
@@ -88,7 +87,7 @@ impl Pass for Observe {
         proto.output.push(output(values.len()));
         report.observed = values
             .into_iter()
-            .map(|value| value.strip_suffix(EXACT).map_or(value.clone(), Into::into))
+            .map(|value| report.exact.get(&value).cloned().unwrap_or(value))
             .collect();
         graph.index()?;
         Ok(())
@@ -99,7 +98,12 @@ impl Pass for Observe {
 const CELL: &str = "observed_ranges_cell";
 
 impl Observe {
-    fn values(self, graph: &GraphProto, types: &Types) -> Vec<String> {
+    fn values(
+        self,
+        graph: &GraphProto,
+        types: &Types,
+        exact: &BTreeMap<String, String>,
+    ) -> Vec<String> {
         let is_single = |value: &&String| types.of(value) == Some(DataType::Float);
         let computed = graph
             .node
@@ -107,7 +111,7 @@ impl Observe {
             .filter(|node| !operators::only_moves(node) && !node.op_type().starts_with("Constant"))
             .flat_map(|node| &node.output)
             .filter(is_single)
-            .filter(|value| !self.half_values || value.ends_with(EXACT))
+            .filter(|value| !self.half_values || exact.contains_key(*value))
             .cloned();
         let inputs = graph
             .input

@@ -2,9 +2,10 @@
 //!
 //! ONNX Runtime's processor kernels keep FP32 inside a half-precision graph, so an overflow can go unseen there. The
 //! twin computes in FP32 too, and takes every half value through the half type: `node → exact → rounded → reader`. One
-//! operator of our own does it where two conversions would: with those, ONNX Runtime takes ten times as long to load a
-//! graph of 2000 nodes, since it looks for memory to share among all values of a known shape.
+//! operator of our own does it where two conversions would: with those, ONNX Runtime takes many times as long to load a
+//! graph of thousands of nodes, since it looks for memory to share among all values of a known shape.
 
+use super::names::Names;
 use super::{HalfType, Pass, Report};
 use crate::ids::operator::{DOMAIN, ROUND_TO_BF16, ROUND_TO_F16};
 use crate::onnx::error::OnnxError;
@@ -25,11 +26,6 @@ pub struct RoundingTwin {
     pub of: HalfType,
 }
 
-/// Ends the name of a half value before it is rounded.
-pub(super) const EXACT: &str = "__exact";
-/// Ends the name of a half value after it was rounded, in FP32.
-const ROUNDED: &str = "__rounded";
-
 impl Pass for RoundingTwin {
     fn name(&self) -> &'static str {
         "rounding_twin"
@@ -47,7 +43,7 @@ impl Pass for RoundingTwin {
         &self,
         graph: &mut Graph,
         _evaluator: &dyn Evaluator,
-        _report: &mut Report,
+        report: &mut Report,
     ) -> Result<(), OnnxError> {
         graph.require_flat()?;
         graph.index()?;
@@ -57,8 +53,10 @@ impl Pass for RoundingTwin {
         let proto = graph.proto_mut();
         let mut twin = Twin {
             of: self.of,
+            names: Names::of(proto),
             readers: Readers::of(&proto.node, &proto.output),
             rounded: HashMap::new(),
+            exact: BTreeMap::new(),
             nodes: Vec::with_capacity(2 * proto.node.len()),
         };
         let constants = proto.initializer.iter().map(TensorProto::name);
@@ -70,6 +68,7 @@ impl Pass for RoundingTwin {
             twin.place(node, &is_half);
         }
         proto.node = twin.nodes;
+        report.exact = twin.exact;
         proto.value_info.retain(|value| !is_half(value.name()));
         graph.import(OperatorSetIdProto {
             domain: Some(DOMAIN.to_owned()),
@@ -83,9 +82,12 @@ impl Pass for RoundingTwin {
 
 struct Twin {
     of: HalfType,
+    names: Names,
     readers: Readers,
     /// The FP32 form of each half value.
     rounded: HashMap<String, String>,
+    /// The half value that each value before its rounding is.
+    exact: BTreeMap<String, String>,
     nodes: Vec<NodeProto>,
 }
 
@@ -109,36 +111,38 @@ impl Twin {
             }
         }
         let moves = operators::only_moves(&node);
-        let given: Vec<String> = node.output.clone();
+        let mut given = Vec::new();
         for value in node.output.iter_mut().filter(|value| is_half(value)) {
-            let suffix = if moves { ROUNDED } else { EXACT };
-            *value = format!("{value}{suffix}");
+            let half = std::mem::take(value);
+            let rounded = self.names.fresh(&half, "rounded");
+            *value = if moves {
+                // What is only moved was rounded before.
+                rounded.clone()
+            } else {
+                self.names.fresh(&half, "exact")
+            };
+            given.push((half, value.clone(), rounded));
         }
         self.nodes.push(node);
-        for value in given.iter().filter(|value| is_half(value)) {
+        for (half, exact, rounded) in given {
             if !moves {
-                self.nodes.push(round(value, self.of));
+                self.nodes.push(round(&exact, &rounded, self.of));
+                self.exact.insert(exact, half.clone());
             }
-            self.is_rounded(value);
+            if self.readers.in_half.contains(&half) {
+                self.nodes.push(cast(&rounded, self.of.data_type(), &half));
+            }
+            self.rounded.insert(half, rounded);
         }
     }
 
     /// Gives the FP32 form of a half value to the nodes that compute with it.
     fn read_half(&mut self, value: &str) {
         if self.readers.computing.contains(value) {
-            let rounded = format!("{value}{ROUNDED}");
+            let rounded = self.names.fresh(value, "rounded");
             self.nodes.push(cast(value, DataType::Float, &rounded));
             self.rounded.insert(value.to_owned(), rounded);
         }
-    }
-
-    /// Gives the half form of what is rounded to whoever needs that type, and its FP32 form to everyone else.
-    fn is_rounded(&mut self, value: &str) {
-        let rounded = format!("{value}{ROUNDED}");
-        if self.readers.in_half.contains(value) {
-            self.nodes.push(cast(&rounded, self.of.data_type(), value));
-        }
-        self.rounded.insert(value.to_owned(), rounded);
     }
 }
 
@@ -176,17 +180,16 @@ fn cast(from: &str, to: DataType, value: &str) -> NodeProto {
     }
 }
 
-/// Rounds what a node gave in FP32 to the half type, and leaves it in FP32.
-fn round(value: &str, of: HalfType) -> NodeProto {
+/// Rounds a value in FP32 to the half type, and leaves it in FP32.
+fn round(exact: &str, rounded: &str, of: HalfType) -> NodeProto {
     let operator = match of {
         HalfType::F16 => ROUND_TO_F16,
         HalfType::Bf16 => ROUND_TO_BF16,
     };
-    let rounded = format!("{value}{ROUNDED}");
     NodeProto {
-        input: vec![format!("{value}{EXACT}")],
+        input: vec![exact.to_owned()],
+        output: vec![rounded.to_owned()],
         name: Some(format!("{rounded}__round")),
-        output: vec![rounded],
         op_type: Some(operator.to_owned()),
         domain: Some(DOMAIN.to_owned()),
         ..NodeProto::default()

@@ -1,7 +1,8 @@
 //! Operators of our own, for every session on the processor: each takes a tensor f32 to one of its shape, element by
 //! element and on all threads.
 //!
-//! The library is told no rule for the shape of what they give, so it plans no memory for it ahead of a run.
+//! The library is told no rule for the shape of what they give, so it plans no memory for it ahead of a run and never has
+//! an operator work in place.
 
 mod rounding;
 mod snake;
@@ -44,8 +45,6 @@ impl<F> Elementwise<F> {
 
 impl<F: Function> Operator for Elementwise<F> {
     type Kernel<'attr> = Self;
-
-    const INPLACES: &[(u32, u32)] = &[(0, 0)];
 
     fn name(&self) -> &str {
         F::NAME
