@@ -5,14 +5,13 @@ use super::handle::PlanBytes;
 
 /// How contexts compile what a plan of TensorRT-RTX leaves to the device.
 ///
-/// A kernel for a shape that is new is made on the side, while a slower one for all shapes runs.
+/// A kernel for a shape that is new is made on the side, while a slower one for all shapes runs. The library captures no
+/// CUDA graphs of its own, since the caller does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KernelOptions<'a> {
     /// Kernels of an earlier process, as [`TrtEngine::kernels`] gave them; empty for none. They belong to the library, the
     /// device and its driver.
     pub cache: &'a [u8],
-    /// Whether the library captures CUDA graphs of its own; not where the caller captures them.
-    pub cuda_graphs: bool,
 }
 
 impl TrtEngine {

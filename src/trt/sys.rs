@@ -384,18 +384,15 @@ impl Default for cvtrt_port {
 pub struct cvtrt_kernel_options {
     pub cache: *const ::std::os::raw::c_void,
     pub cache_bytes: usize,
-    pub cuda_graphs: i32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of cvtrt_kernel_options"][::std::mem::size_of::<cvtrt_kernel_options>() - 24usize];
+    ["Size of cvtrt_kernel_options"][::std::mem::size_of::<cvtrt_kernel_options>() - 16usize];
     ["Alignment of cvtrt_kernel_options"][::std::mem::align_of::<cvtrt_kernel_options>() - 8usize];
     ["Offset of field: cvtrt_kernel_options::cache"]
         [::std::mem::offset_of!(cvtrt_kernel_options, cache) - 0usize];
     ["Offset of field: cvtrt_kernel_options::cache_bytes"]
         [::std::mem::offset_of!(cvtrt_kernel_options, cache_bytes) - 8usize];
-    ["Offset of field: cvtrt_kernel_options::cuda_graphs"]
-        [::std::mem::offset_of!(cvtrt_kernel_options, cuda_graphs) - 16usize];
 };
 impl Default for cvtrt_kernel_options {
     fn default() -> Self {

@@ -39,10 +39,7 @@ impl KernelFile {
             tracing::warn!(%path, %error, "kernels of earlier processes are not read");
             Vec::new()
         });
-        let taken = engine.configure(&KernelOptions {
-            cache: &cache,
-            cuda_graphs: false,
-        })?;
+        let taken = engine.configure(&KernelOptions { cache: &cache })?;
         if !taken && !cache.is_empty() {
             let path = self.path.display();
             tracing::info!(%path, "the library begins with no kernels: these are another's");

@@ -145,7 +145,6 @@ impl EngineHandle {
                 cache.as_ptr().cast()
             },
             cache_bytes: cache.len(),
-            cuda_graphs: options.cuda_graphs.into(),
         };
         let mut taken = 0;
         let mut message = Message::new();

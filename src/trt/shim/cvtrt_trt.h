@@ -243,11 +243,10 @@ cvtrt_status cvtrt_engine_range(const cvtrt_engine* engine, int32_t index, int32
 cvtrt_status cvtrt_engine_scratch(const cvtrt_engine* engine, int32_t profile, uint64_t* out);
 
 /* How RTX compiles what a plan leaves to the device. Kernels for a shape it has not met are made on the side, while slower
- * ones run. */
+ * ones run. The library captures no CUDA graphs of its own: the caller does. */
 typedef struct cvtrt_kernel_options {
     const void* cache; /* kernels of an earlier process, by cvtrt_engine_kernels, or null for none */
     size_t cache_bytes;
-    int32_t cuda_graphs; /* nonzero: the library captures graphs of its own */
 } cvtrt_kernel_options;
 
 /* Makes contexts to come compile, and keep, their kernels as told. `cache_taken` becomes zero where the library did not

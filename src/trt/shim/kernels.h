@@ -42,8 +42,7 @@ public:
         }
         config->setExecutionContextAllocationStrategy(Abi::ContextAllocation::kUSER_MANAGED);
         config->setDynamicShapesKernelSpecializationStrategy(Abi::Specialization::kLAZY);
-        if (!config->setCudaGraphStrategy(
-                options.cuda_graphs != 0 ? Abi::Graphs::kWHOLE_GRAPH_CAPTURE : Abi::Graphs::kDISABLED)) {
+        if (!config->setCudaGraphStrategy(Abi::Graphs::kDISABLED)) {
             throw Failure{CVTRT_FAILED, "the choice of CUDA graphs was refused"};
         }
         config_ = std::move(made);
