@@ -63,6 +63,7 @@ fn what_a_program_may_still_load_stays_until_it_lets_go() {
     drop(held);
     assert_eq!(collect(false).held, [entry.id()], "another one holds it");
     drop(again);
+    drop(fixture::claim(&entry));
     let report = collect(false);
     assert!(report.held.is_empty());
     assert_eq!(removed(&report), ["least recently used"]);
@@ -112,6 +113,10 @@ fn what_a_program_holds_stays_in_quarantine() {
     assert_eq!((report.held.len(), report.kept_entries), (1, 1));
     assert_eq!(report.kept_bytes, files::folder_bytes(&moved));
     drop(held);
+    let [quarantined] = &store.quarantined().expect("readable")[..] else {
+        panic!("it is the only one");
+    };
+    drop(fixture::claim(quarantined.entry.as_ref().expect("whole")));
     let report = store.gc(&request).expect("writable");
     assert_eq!((report.removed.len(), report.kept_entries), (1, 0));
     assert!(!moved.exists());
@@ -121,9 +126,8 @@ fn what_a_program_holds_stays_in_quarantine() {
 fn a_collection_waits_for_another_instead_of_taking_it_for_a_program() {
     let root = tempfile::tempdir().expect("temporary folder");
     let store = EngineStore::new(root.path());
-    let entry = fixture::build(&store, &fixture::inputs(), b"engine");
+    fixture::build(&store, &fixture::inputs(), b"engine");
     let other = KeyLock::attempt(&store.lock_path("gc")).expect("writable");
-    let claim = entry.claim().expect("nobody holds it");
     let (tell, told) = mpsc::channel();
     let collecting = store.clone();
     let thread = thread::spawn(move || {
@@ -137,7 +141,7 @@ fn a_collection_waits_for_another_instead_of_taking_it_for_a_program() {
     });
     let early = told.recv_timeout(Duration::from_millis(50));
     assert!(early.is_err(), "{early:?} beside the other one");
-    drop((claim, other));
+    drop(other);
     let report = told.recv().expect("it goes on").expect("writable");
     assert_eq!(removed(&report), ["least recently used"]);
     thread.join().expect("no panic").expect("heard");

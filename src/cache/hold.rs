@@ -70,7 +70,7 @@ mod tests {
         assert!(entry.claim().is_none());
         drop(held);
 
-        let claim = entry.claim().expect("nobody holds it");
+        let claim = fixture::claim(&entry);
         let (tell, told) = mpsc::channel();
         let waiting = entry.clone();
         let thread = thread::spawn(move || tell.send(waiting.hold()));
