@@ -9,6 +9,7 @@ use crate::cache::{
 };
 use crate::ids::{BackendId, GraphId, Precision};
 use crate::profile::{AxisLimits, ShapeSet};
+use std::fmt;
 
 /// Plans graphs one at a time, so that one can be planned again without a backend that failed on it.
 #[derive(Debug)]
@@ -245,7 +246,7 @@ impl<'a> Planner<'a> {
                 reason: format!("the engine is damaged: {corruption}"),
             },
             Lookup::Corrupt { corruption, .. } => PlanState::Build {
-                reason: format!("the engine was damaged and is in quarantine: {corruption}"),
+                reason: was_damaged(&corruption),
             },
         })
     }
@@ -312,8 +313,15 @@ fn kept_in_fp32(plan: &PrecisionPlan) -> Option<String> {
     (!islands.is_empty()).then(|| format!("{} of its {nodes} nodes stay in fp32", islands.len()))
 }
 
-/// Names what changed since the entry most like the one that is wanted.
+fn was_damaged(what: &dyn fmt::Display) -> String {
+    format!("the engine was damaged and is in quarantine: {what}")
+}
+
+/// Says that it was damaged, else what changed since the entry most like the one that is wanted.
 fn why_missing(store: &EngineStore, inputs: &KeyInputs) -> Result<String, BuildError> {
+    if let Some(damage) = store.damage_in_quarantine(inputs) {
+        return Ok(was_damaged(&damage));
+    }
     let nearest = store
         .entries_of(inputs.graph)?
         .into_iter()

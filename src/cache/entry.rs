@@ -4,7 +4,7 @@ use super::files;
 use super::{CacheError, Corruption, Manifest, Verification};
 use crate::stat::FileStat;
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -42,21 +42,6 @@ impl Entry {
         self.dir.join(&self.manifest.files[0].name)
     }
 
-    /// Keeps [`EngineStore::gc`](super::EngineStore::gc) of every process away from it for as long as what is given stays
-    /// open; `None` where its file is gone, or is on a file system without locks.
-    pub fn hold(&self) -> Option<File> {
-        let path = self.engine_path();
-        let held = File::open(&path).and_then(|file| Ok(file.try_lock_shared().map(|()| file)?));
-        held.inspect_err(|error| tracing::debug!(entry = %self.id, %error, "not held"))
-            .ok()
-    }
-
-    /// Whether a process holds it.
-    pub(super) fn is_held(&self) -> bool {
-        let file = File::open(self.engine_path());
-        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
-    }
-
     /// When a look-up last found it, as far as the folder could be written.
     pub fn last_used(&self) -> SystemTime {
         let used = fs::metadata(self.dir.join(USED_FILE));
@@ -91,12 +76,13 @@ impl Entry {
         Ok(Self { id, dir, manifest })
     }
 
-    /// Whether its files are there with the size they were built with; their content is not read.
-    pub fn has_its_files(&self) -> bool {
-        self.manifest.files.iter().all(|file| {
-            let data = std::fs::metadata(self.dir.join(&file.name));
+    /// What is wrong with its files as far as their sizes tell; their content is not read.
+    pub fn damage(&self) -> Option<&'static str> {
+        let whole = self.manifest.files.iter().all(|file| {
+            let data = fs::metadata(self.dir.join(&file.name));
             data.is_ok_and(|data| data.is_file() && data.len() == file.bytes)
-        })
+        });
+        (!whole).then_some("a file is missing or has another size")
     }
 
     /// Checks that every file has the stat it had when last hashed, and hashes all of them where one has not.

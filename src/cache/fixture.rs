@@ -1,5 +1,6 @@
 //! Inputs, entries and stores for the tests of this room.
 
+use super::hold::Claim;
 use super::{
     Begun, BuildRecord, CacheError, EngineStore, Entry, KeyInputs, Pending, SignatureText,
     Verification,
@@ -179,6 +180,16 @@ pub(super) fn begin(store: &EngineStore, inputs: &KeyInputs) -> Result<Pending, 
             Begun::Build(pending) => return Ok(pending),
             Begun::Busy(_) => std::thread::sleep(Duration::from_millis(1)),
             Begun::Found(_) => panic!("a rebuild takes no engine that is there"),
+        }
+    }
+}
+
+/// Claims an entry that the test has let go of; as in [`begin`], a child of another test may have it a moment longer.
+pub(super) fn claim(entry: &Entry) -> Claim {
+    loop {
+        match entry.claim() {
+            Some(claim) => return claim,
+            None => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }

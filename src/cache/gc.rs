@@ -1,6 +1,7 @@
 //! Removing what is stale, and what was not used for longest.
 
 use super::explain::is_of_another_library;
+use super::hold::Claim;
 use super::lock::{Attempt, KeyLock};
 use super::steps::Step;
 use super::store::{EngineStore, Listed, is_displaced};
@@ -31,7 +32,7 @@ pub struct GcReport {
     pub removed: Vec<Removed>,
     /// Entries that stay because a builder is at work on them or has just replaced them.
     pub busy: Vec<String>,
-    /// Entries that stay because a running program may still load them.
+    /// Entries that stay because a running program may still read them.
     pub held: Vec<String>,
     /// What stays though it is stale, because it is of another version of a library.
     pub spared: Vec<String>,
@@ -78,9 +79,7 @@ impl EngineStore {
     /// [`CacheError`] when the store cannot be read, or something cannot be removed.
     pub fn gc(&self, request: &GcRequest<'_>) -> Result<GcReport, CacheError> {
         let mut report = GcReport::default();
-        if !request.dry_run && self.root().is_dir() {
-            self.make_lock_folder()?;
-        }
+        let _alone = self.lock_collection(request.dry_run)?;
         self.remove_quarantined(request, &mut report)?;
         for graph in GraphId::ALL {
             self.remove_leftovers(*graph, request, &mut report)?;
@@ -132,6 +131,22 @@ impl EngineStore {
         Ok(report)
     }
 
+    /// Waits for another collection to end: its claims would be taken for those of programs that serve. A dry run makes no
+    /// lock, and needs none in a store that cannot be written.
+    fn lock_collection(&self, dry_run: bool) -> Result<Option<KeyLock>, CacheError> {
+        let path = self.lock_path("gc");
+        if !self.root().is_dir() || dry_run && !path.exists() {
+            return Ok(None);
+        }
+        self.make_lock_folder()?;
+        match KeyLock::attempt(&path) {
+            Ok(Attempt::Locked(lock)) => Ok(Some(lock)),
+            Ok(Attempt::Busy(other)) => other.wait().map(Some),
+            Err(CacheError::ReadOnly { .. }) if dry_run => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives `false` where a program holds the entry, or a builder is at work on it or has replaced it since it was listed.
     fn remove_entry(
         &self,
@@ -140,17 +155,21 @@ impl EngineStore {
         request: &GcRequest<'_>,
         report: &mut GcReport,
     ) -> Result<bool, CacheError> {
-        if listed.entry.as_ref().is_ok_and(Entry::is_held) {
-            report.held.push(listed.id.clone());
+        // Both locks last until the entry is gone; under that of its key, the file that is claimed is not replaced.
+        let lock = if request.dry_run {
+            None
+        } else {
+            self.lock_entry(&listed.id)?
+        };
+        if !request.dry_run && (lock.is_none() || !self.is_as_listed(listed)) {
+            report.busy.push(listed.id.clone());
             return Ok(false);
         }
+        let Some(_claim) = claimed(listed.entry.as_ref().ok()) else {
+            report.held.push(listed.id.clone());
+            return Ok(false);
+        };
         if !request.dry_run {
-            // Held until the entry is gone.
-            let lock = self.lock_entry(&listed.id)?;
-            if lock.is_none() || !self.is_as_listed(listed) {
-                report.busy.push(listed.id.clone());
-                return Ok(false);
-            }
             self.remove(&listed.id)?;
         }
         report.removed.push(Removed {
@@ -262,8 +281,17 @@ impl EngineStore {
     ) -> Result<(), CacheError> {
         for one in self.quarantined()? {
             let Quarantined {
-                id, bytes, reason, ..
+                id,
+                bytes,
+                reason,
+                entry,
             } = one;
+            let Some(_claim) = claimed(entry.as_ref()) else {
+                report.held.push(id);
+                report.kept_entries += 1;
+                report.kept_bytes += bytes;
+                continue;
+            };
             if !request.dry_run {
                 let path = self.root().join(&id);
                 files::remove_folder(&path)
@@ -302,6 +330,11 @@ impl fmt::Display for RemovedBecause {
             Self::LeastRecentlyUsed => f.write_str("least recently used"),
         }
     }
+}
+
+/// `None` where a program holds the entry. One whose manifest cannot be read does not say which file that would be.
+fn claimed(entry: Option<&Entry>) -> Option<Claim> {
+    entry.map_or_else(|| Some(Claim::default()), Entry::claim)
 }
 
 fn last_used(listed: &Listed) -> SystemTime {

@@ -7,7 +7,8 @@ use crate::ids::{Digest, Fingerprint};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 fn of_model(model: &[u8]) -> KeyInputs {
@@ -62,6 +63,7 @@ fn what_a_program_may_still_load_stays_until_it_lets_go() {
     drop(held);
     assert_eq!(collect(false).held, [entry.id()], "another one holds it");
     drop(again);
+    drop(fixture::claim(&entry));
     let report = collect(false);
     assert!(report.held.is_empty());
     assert_eq!(removed(&report), ["least recently used"]);
@@ -91,6 +93,58 @@ fn a_stale_engine_that_a_program_may_still_load_counts_as_kept() {
     );
     assert_eq!(report.kept_bytes, files::folder_bytes(entry.dir()));
     assert!(entry.engine_path().is_file());
+}
+
+#[test]
+fn what_a_program_holds_stays_in_quarantine() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    let entry = fixture::build(&store, &fixture::inputs(), b"engine");
+    let held = entry.hold().expect("the file is there");
+    let moved = store.quarantine(entry.id()).expect("writable");
+    let here = here();
+    let request = GcRequest {
+        here: &here,
+        max_bytes: None,
+        all_stale: false,
+        dry_run: false,
+    };
+    let report = store.gc(&request).expect("writable");
+    assert_eq!((report.held.len(), report.kept_entries), (1, 1));
+    assert_eq!(report.kept_bytes, files::folder_bytes(&moved));
+    drop(held);
+    let [quarantined] = &store.quarantined().expect("readable")[..] else {
+        panic!("it is the only one");
+    };
+    drop(fixture::claim(quarantined.entry.as_ref().expect("whole")));
+    let report = store.gc(&request).expect("writable");
+    assert_eq!((report.removed.len(), report.kept_entries), (1, 0));
+    assert!(!moved.exists());
+}
+
+#[test]
+fn a_collection_waits_for_another_instead_of_taking_it_for_a_program() {
+    let root = tempfile::tempdir().expect("temporary folder");
+    let store = EngineStore::new(root.path());
+    fixture::build(&store, &fixture::inputs(), b"engine");
+    let other = KeyLock::attempt(&store.lock_path("gc")).expect("writable");
+    let (tell, told) = mpsc::channel();
+    let collecting = store.clone();
+    let thread = thread::spawn(move || {
+        let here = here();
+        tell.send(collecting.gc(&GcRequest {
+            here: &here,
+            max_bytes: Some(0),
+            all_stale: false,
+            dry_run: false,
+        }))
+    });
+    let early = told.recv_timeout(Duration::from_millis(50));
+    assert!(early.is_err(), "{early:?} beside the other one");
+    drop(other);
+    let report = told.recv().expect("it goes on").expect("writable");
+    assert_eq!(removed(&report), ["least recently used"]);
+    thread.join().expect("no panic").expect("heard");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One builder per key: operating system locks on files that stay.
+//! One builder per key, and one collection per store: operating system locks on files that stay.
 
 use super::CacheError;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -17,7 +17,7 @@ pub(super) enum Attempt {
     Busy(BusyLock),
 }
 
-/// A lock that another builder holds.
+/// A lock that someone else holds.
 #[derive(Debug)]
 pub(super) struct BusyLock {
     path: PathBuf,
@@ -47,7 +47,7 @@ impl KeyLock {
 }
 
 impl BusyLock {
-    /// Blocks until the other builder is done or gone.
+    /// Blocks until the other one is done or gone.
     pub(super) fn wait(self) -> Result<KeyLock, CacheError> {
         let Self { path, file } = self;
         file.lock()

@@ -9,6 +9,7 @@
 //! <root>/<graph>/.<entry>.tmp/                  an entry being built; its builder holds the lock
 //! <root>/<graph>/.<entry>.old/                  an entry being replaced or removed
 //! <root>/.locks/<key>.lock                      locked by a builder; the file stays
+//! <root>/.locks/gc.lock                         locked by a collection; the file stays
 //! <root>/.precision/                            what stays in FP32 where a graph becomes half, decided once per model
 //! <root>/.timings/                               what builds of one library on one device share to be faster
 //! <root>/.quarantine/                           entries whose content is not what the manifest says, or gives wrong values
@@ -21,6 +22,7 @@ mod error;
 mod explain;
 mod files;
 mod gc;
+mod hold;
 mod key;
 mod lock;
 mod manifest;

@@ -3,6 +3,12 @@
 use super::{EngineKey, KeyInputs};
 use crate::ids::{BackendId, GraphId, Precision};
 
+/// The folder below the root for entries that must not be served.
+pub(super) const QUARANTINE: &str = ".quarantine";
+
+/// Stands in quarantine where an id has a slash.
+const JOIN: char = '-';
+
 /// An entry by the name of its folder.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct EntryName {
@@ -41,9 +47,9 @@ impl EntryName {
     /// Reads the id of an entry, in service (`llm/tensorrt-fp16-0123456789abcdef`) or in quarantine
     /// (`.quarantine/llm-tensorrt-fp16-0123456789abcdef.1`); `None` where it is none.
     pub fn of_id(id: &str) -> Option<Self> {
-        let (graph, folder) = match id.strip_prefix(".quarantine/") {
-            Some(name) => name.split('.').next()?.split_once('-')?,
-            None => id.split_once('/')?,
+        let (graph, folder) = match id.split_once('/')? {
+            (QUARANTINE, name) => without_number(name).split_once(JOIN)?,
+            in_service => in_service,
         };
         let (rest, key) = folder.rsplit_once('-')?;
         let (backend, precision) = rest.rsplit_once('-')?;
@@ -54,6 +60,21 @@ impl EntryName {
             key: key.to_owned(),
         })
     }
+}
+
+/// The folder in quarantine of an entry in service; `number` tells those of one entry apart, the first has 0.
+pub(super) fn quarantine_name(id: &str, number: u64) -> String {
+    let name = id.replace('/', &JOIN.to_string());
+    if number == 0 {
+        name
+    } else {
+        format!("{name}.{number}")
+    }
+}
+
+/// What folders in quarantine of one entry have in common.
+pub(super) fn without_number(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 #[cfg(test)]

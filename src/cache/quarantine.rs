@@ -3,6 +3,7 @@
 //! The manifest of an entry that was built as it should be and gives wrong values says so itself; what is wrong with a
 //! damaged one is read off its files.
 
+use super::name::{QUARANTINE, quarantine_name, without_number};
 use super::steps::Step;
 use super::store::Place;
 use super::{
@@ -42,8 +43,6 @@ pub struct Quarantined {
     pub entry: Option<Entry>,
 }
 
-const FOLDER: &str = ".quarantine";
-
 impl EngineStore {
     /// Everything in quarantine, sorted by name.
     ///
@@ -70,6 +69,16 @@ impl EngineStore {
             .into_iter()
             .chain(moved)
             .find_map(|entry| entry.unfit().map(str::to_owned))
+    }
+
+    /// What is wrong with the engine of these inputs that was found damaged and moved; `None` where none was.
+    pub fn damage_in_quarantine(&self, inputs: &KeyInputs) -> Option<String> {
+        let key = EngineKey::of(inputs);
+        let mut found = self.quarantined_under_name(inputs);
+        found.find_map(|(_, entry)| match &entry {
+            Ok(entry) if entry.manifest().key != key || entry.unfit().is_some() => None,
+            _ => Some(reason(&entry)),
+        })
     }
 
     /// Hashes an entry under the lock of its key and moves it out of the way where it is not what was built.
@@ -144,7 +153,7 @@ impl EngineStore {
         let folder = self.quarantine_folder();
         self.step(Step::Quarantine, "quarantine", from, || {
             fs::create_dir_all(&folder)?;
-            let to = unused(&folder, &name_of(id));
+            let to = unused(&folder, id);
             fs::rename(from, &to).map(|()| to)
         })
     }
@@ -179,15 +188,12 @@ impl EngineStore {
         inputs: &KeyInputs,
     ) -> impl Iterator<Item = (PathBuf, Result<Entry, Corruption>)> {
         let folder = self.quarantine_folder();
-        let name = name_of(&self.place(inputs).id);
+        let name = quarantine_name(&self.place(inputs).id, 0);
         let names = files::folder_names(&folder).unwrap_or_default().into_iter();
-        let alike = names.filter(move |found| {
-            let rest = found.strip_prefix(&name);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        });
+        let alike = names.filter(move |found| without_number(found) == name);
         alike.map(move |found| {
             let path = folder.join(&found);
-            let entry = Entry::read(format!("{FOLDER}/{found}"), path.clone());
+            let entry = Entry::read(format!("{QUARANTINE}/{found}"), path.clone());
             (path, entry)
         })
     }
@@ -203,47 +209,42 @@ impl EngineStore {
     }
 
     pub(super) fn quarantine_folder(&self) -> PathBuf {
-        self.root().join(FOLDER)
+        self.root().join(QUARANTINE)
     }
 }
 
 impl Quarantined {
     fn read(folder: &Path, name: &str) -> Self {
         let path = folder.join(name);
-        let id = format!("{FOLDER}/{name}");
+        let id = format!("{QUARANTINE}/{name}");
         let entry = Entry::read(id.clone(), path.clone());
-        let reason = match &entry {
-            Err(corruption) => corruption.to_string(),
-            Ok(entry) => match entry.unfit() {
-                Some(reason) => reason.to_owned(),
-                None if !entry.has_its_files() => {
-                    "a file is missing or has another size".to_owned()
-                }
-                None => "a file is not what was built".to_owned(),
-            },
-        };
         Self {
             id,
             bytes: files::folder_bytes(&path),
-            reason,
+            reason: reason(&entry),
             entry: entry.ok(),
         }
     }
 }
 
-/// The folder in quarantine of an entry.
-fn name_of(id: &str) -> String {
-    id.replace('/', "-")
+/// Why an entry in quarantine must not be served.
+fn reason(entry: &Result<Entry, Corruption>) -> String {
+    match entry {
+        Err(corruption) => corruption.to_string(),
+        Ok(entry) => entry
+            .unfit()
+            .or_else(|| entry.damage())
+            .unwrap_or("a file is not what was built")
+            .to_owned(),
+    }
 }
 
-fn unused(folder: &Path, name: &str) -> PathBuf {
-    let mut path = folder.join(name);
-    let mut number = 1;
-    while path.exists() {
-        path = folder.join(format!("{name}.{number}"));
-        number += 1;
-    }
-    path
+/// A folder in quarantine for an entry, beside those it has there already.
+fn unused(folder: &Path, id: &str) -> PathBuf {
+    let mut paths = (0..).map(|number| folder.join(quarantine_name(id, number)));
+    paths
+        .find(|path| !path.exists())
+        .expect("there are more numbers than folders")
 }
 
 #[cfg(test)]
@@ -305,7 +306,11 @@ mod tests {
             panic!("one rejection per key");
         };
         assert_eq!(only.reason, "it crashes");
-        assert!(only.entry.as_ref().is_some_and(Entry::has_its_files));
+        assert!(
+            only.entry
+                .as_ref()
+                .is_some_and(|entry| entry.damage().is_none())
+        );
         assert!(store.entries().expect("readable").is_empty());
 
         fixture::build(&store, &inputs, b"sound");

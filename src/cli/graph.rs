@@ -6,6 +6,7 @@ use super::model::{self, LoadFlags, MachineFlags};
 use crate::backend::{Artifact, Lane, Session, open_at};
 use crate::build::{Vocabulary, axis_limits};
 use crate::bundle::Bundle;
+use crate::deploy::Deployment;
 use crate::ids::{BackendId, GraphId, Precision, Tier};
 use crate::onnx::ModelFile;
 use crate::profile::ShapeSet;
@@ -57,6 +58,8 @@ pub(super) struct Opened {
     pub(super) file: PathBuf,
     /// Runs it.
     pub(super) session: Box<dyn Session>,
+    /// Keeps the engines that the session may read again, of a graph of a bundle.
+    _deployment: Option<Deployment>,
 }
 
 impl FromStr for Target {
@@ -115,7 +118,7 @@ impl GraphSource {
     ) -> Result<Opened, Failure> {
         let lane = Lane::on_host(0);
         let tier = target.map(|target| target.0);
-        let (tier, file, compiled) = match &self.place {
+        let (tier, file, compiled, deployment) = match &self.place {
             Place::Bundle(bundle, graph) => {
                 let flags = LoadFlags {
                     tier,
@@ -128,7 +131,7 @@ impl GraphSource {
                     precision: served.precision,
                 };
                 let compiled = Arc::clone(&deployment.graphs[graph].compiled);
-                (tier, served.file, compiled)
+                (tier, served.file, compiled, Some(deployment))
             }
             Place::File(path) => {
                 let tier = tier.unwrap_or(Tier {
@@ -145,6 +148,7 @@ impl GraphSource {
                     tier,
                     path.clone(),
                     self.load_file(path, tier.backend, context)?,
+                    None,
                 )
             }
         };
@@ -152,6 +156,7 @@ impl GraphSource {
             tier,
             file,
             session: open_at(Placement::Host, &compiled, &lane)?,
+            _deployment: deployment,
         })
     }
 

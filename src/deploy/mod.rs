@@ -243,7 +243,16 @@ fn load(request: &DeployRequest<'_>, servable: Servable) -> Result<Loaded, Deplo
     let selected = select(&chain, request.backends, &artifacts, request.options)
         .map_err(|source| DeployError::Graph { graph, source })?;
     let backend = selected.backend;
-    held.retain(|held, _| *held == backend || chain.fallback == Fallback::AtRun);
+    let read_again = match chain.fallback {
+        Fallback::Never | Fallback::AtLoad => 1,
+        Fallback::AtRun => chain.links.len(),
+    };
+    // Links in front of the one taken did not load, and are not tried again.
+    let taken_on = chain.links.iter().skip_while(|link| **link != backend);
+    let held = taken_on
+        .take(read_again)
+        .filter_map(|link| held.remove(link).flatten())
+        .collect();
     let passed_over = first.passed_over.iter().map(ToString::to_string);
     let passed_over = passed_over.chain(selected.passed_over.iter().map(|one| said(one, &links)));
     let taken = links.iter().find(|link| link.backend == backend);
@@ -268,7 +277,7 @@ fn load(request: &DeployRequest<'_>, servable: Servable) -> Result<Loaded, Deplo
     Ok(Loaded {
         graph: LoadedGraph { backend, compiled },
         served,
-        held: held.into_values().flatten().collect(),
+        held,
     })
 }
 

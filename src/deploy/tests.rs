@@ -1,7 +1,7 @@
 //! What is served in place of an engine that must not be.
 
 use super::*;
-use crate::backend::Fake;
+use crate::backend::{Fake, Fault, Faulty, When};
 use crate::build::{BuildError, Machine};
 use crate::cache::{Begun, BuildRecord, GcRequest, Pending, SignatureText, Verification};
 use crate::hint::{Class, Hint};
@@ -71,6 +71,20 @@ impl Bench {
             },
         };
         deploy(&request, &mut StatCache::in_memory())
+    }
+
+    /// Removes every engine that nobody holds; gives how many went and how many stay.
+    fn collect(&self) -> (usize, usize) {
+        let machine = Machine::of(std::slice::from_ref(&self.backends));
+        let request = GcRequest {
+            here: machine.here(),
+            max_bytes: Some(0),
+            all_stale: false,
+            dry_run: false,
+        };
+        let store = EngineStore::new(self.root.path());
+        let report = store.gc(&request).expect("writable");
+        (report.removed.len(), report.held.len())
     }
 
     /// Puts the engine that a backend would be asked for into quarantine.
@@ -283,7 +297,11 @@ fn a_damaged_engine_is_told_with_the_model_that_speaks_in_its_place() {
         "{passed_over:?}"
     );
     let again = bench.deploy(None).expect("the model still runs");
-    assert_eq!(again.no_engine.as_deref(), Some("not built yet"));
+    let why = again.no_engine.expect("it is no engine");
+    assert!(
+        why.starts_with("the engine was damaged and is in quarantine: "),
+        "{why}"
+    );
 }
 
 #[test]
@@ -294,25 +312,37 @@ fn an_engine_that_may_be_read_again_is_not_collected() {
         bench.keep(backend, CompileOptions::default());
     }
     let deployment = bench.deployment(None).expect("the first link's engine");
-    let store = EngineStore::new(bench.root.path());
-    let machine = Machine::of(std::slice::from_ref(&bench.backends));
-    let collect = || {
-        let request = GcRequest {
-            here: machine.here(),
-            max_bytes: Some(0),
-            all_stale: false,
-            dry_run: false,
-        };
-        let report = store.gc(&request).expect("writable");
-        (report.removed.len(), report.held.len())
-    };
-    assert_eq!(collect(), (0, 2), "one is read again, one may be needed");
+    assert_eq!(
+        bench.collect(),
+        (0, 2),
+        "one is read again, one may be needed"
+    );
     drop(deployment);
     bench.fall_back(Fallback::AtLoad);
     let deployment = bench.deployment(None).expect("as before");
-    assert_eq!(collect(), (1, 1), "the chain ends with the first link");
+    assert_eq!(
+        bench.collect(),
+        (1, 1),
+        "the chain ends with the first link"
+    );
     drop(deployment);
-    assert_eq!(collect(), (1, 0));
+    assert_eq!(bench.collect(), (1, 0));
+}
+
+#[test]
+fn an_engine_that_did_not_load_is_collected_while_the_next_link_serves() {
+    let mut bench = Bench::new();
+    bench.fall_back(Fallback::AtRun);
+    for backend in [RTX, BackendId::OrtCpu] {
+        bench.keep(backend, CompileOptions::default());
+    }
+    let rtx = Arc::clone(bench.backends.get(RTX).expect("a fake"));
+    let broken = Faulty::new(rtx).with(Fault::RefusedLoad, When::Always);
+    bench.backends.insert(Arc::new(broken));
+    let deployment = bench.deployment(None).expect("the second link's engine");
+    assert_eq!(deployment.served[0].backend, BackendId::OrtCpu);
+    assert_eq!(bench.collect(), (1, 1));
+    assert!(deployment.served[0].file.is_file());
 }
 
 #[test]

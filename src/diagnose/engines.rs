@@ -31,7 +31,7 @@ pub(super) fn check(store: &EngineStore, backends: &Backends) -> Finding {
     for listed in &entries {
         match &listed.entry {
             Err(_) => damaged += 1,
-            Ok(entry) if !entry.has_its_files() || entry.unfit().is_some() => damaged += 1,
+            Ok(entry) if entry.damage().is_some() || entry.unfit().is_some() => damaged += 1,
             Ok(entry) => match machine.standing(&entry.manifest().inputs) {
                 Standing::Valid => valid += 1,
                 Standing::Stale(_) => stale += 1,

@@ -91,7 +91,7 @@ impl Scheduler {
         Ok(answered.await.map_err(|_| JobError::Stopped)??)
     }
 
-    /// Whether the lane can speak.
+    /// Whether the lane can speak what is submitted now.
     pub fn readiness(&self) -> Readiness {
         self.queue.readiness()
     }

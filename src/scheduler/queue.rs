@@ -37,6 +37,8 @@ pub enum Readiness {
     Ready,
     /// Its speaker could not be opened, or its device was lost.
     Down(Arc<SpeakerError>),
+    /// It admits nothing more, and speaks what it admitted before.
+    Closed,
 }
 
 /// What a lane is asked to do.
@@ -161,7 +163,11 @@ impl Queue {
     }
 
     pub(super) fn readiness(&self) -> Readiness {
-        self.lock().readiness.clone()
+        let state = self.lock();
+        match &state.readiness {
+            Readiness::Opening | Readiness::Ready if !state.open => Readiness::Closed,
+            readiness => readiness.clone(),
+        }
     }
 
     pub(super) fn load(&self) -> Load {

@@ -254,6 +254,8 @@ fn closing_ends_a_warm_up_and_what_was_admitted_is_spoken_all_the_same() {
     assert_eq!(all_of(stream).expect("spoken").len(), 1);
     let again = again.try_recv().expect("answered");
     assert!(matches!(again, Err(JobError::Stopped)), "{again:?}");
+    let readiness = scheduler.readiness();
+    assert!(matches!(readiness, Readiness::Closed), "{readiness:?}");
 }
 
 #[test]

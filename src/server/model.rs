@@ -78,6 +78,7 @@ impl Model {
         match self.scheduler.readiness() {
             Readiness::Ready => None,
             Readiness::Opening => Some("warming up".to_owned()),
+            Readiness::Closed => Some("stopping".to_owned()),
             Readiness::Down(reason) => Some(told(reason.as_ref())),
         }
     }

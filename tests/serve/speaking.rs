@@ -1,11 +1,10 @@
 //! Requests beside each other, given up, and in hand when the server is to stop.
 
-use crate::place::{BUNDLE, LONG_TEXT, Served, cvtrt};
+use crate::place::{LONG_TEXT, Served, cvtrt};
 use cvtrt::ids::BackendId;
 use cvtrt::testkit::backend_or_skip;
 use serde_json::Value;
 use std::io::Read as _;
-use std::path::Path;
 
 /// Takes long enough to be caught, and far less than a server waits when it is to stop.
 const TEXT: &str = "Good morning, everybody on the platform.";
@@ -71,16 +70,15 @@ fn a_client_that_goes_frees_its_place_and_leaves_no_trace() {
 }
 
 #[test]
-fn it_stops_when_told_before_it_is_warm() {
+fn it_stops_when_told_as_soon_as_it_listens() {
     let Some(_) = backend_or_skip(BackendId::OrtCpu, "serve stops while it warms up") else {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let mut served = Served::start_with(folder.path(), Path::new(BUNDLE), &["-v"]);
+    let mut served = Served::start(folder.path());
+    // It may be warm by now; that a warm-up is given up is the scheduler's own test.
     served.send_term();
     assert_eq!(served.exit_code(), Some(0));
-    let log = served.log();
-    assert!(log.contains("the warm-up is given up"), "{log}");
 }
 
 #[test]

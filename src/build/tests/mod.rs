@@ -354,7 +354,7 @@ fn an_unfit_engine_goes_into_quarantine_and_the_next_link_serves() {
         let quarantined = bench.store.quarantined().expect("readable");
         let entry = quarantined[0].entry.as_ref().expect("a manifest");
         assert_eq!(entry.manifest().inputs.backend, BackendId::TensorRtRtx);
-        assert!(entry.has_its_files() && quarantined[0].reason.contains(said));
+        assert!(entry.damage().is_none() && quarantined[0].reason.contains(said));
 
         // It is not built again, unless that is asked for.
         bench.heard.compiled.clear();

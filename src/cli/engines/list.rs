@@ -54,10 +54,11 @@ pub(super) fn list(store: &EngineStore, context: &Context) -> Result<Exit, Failu
 fn row(listed: &Listed, machine: &Machine) -> Row {
     let (what, state, reasons) = match &listed.entry {
         Err(corruption) => (named(&listed.id), "damaged", vec![corruption.to_string()]),
-        Ok(entry) if !entry.has_its_files() => {
-            let reason = "a file is missing or has another size".to_owned();
-            (Some(what_of(entry.manifest())), "damaged", vec![reason])
-        }
+        Ok(entry) if let Some(damage) = entry.damage() => (
+            Some(what_of(entry.manifest())),
+            "damaged",
+            vec![damage.to_owned()],
+        ),
         Ok(entry) if let Some(reason) = entry.unfit() => (
             Some(what_of(entry.manifest())),
             "quarantined",

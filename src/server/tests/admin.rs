@@ -41,6 +41,16 @@ async fn a_model_that_is_not_warm_yet_is_not_ready_but_alive() {
 }
 
 #[tokio::test]
+async fn a_server_that_stops_is_not_ready() {
+    let model = model(1, |segment, _| Ok(speech(segment)));
+    model.scheduler.drain();
+    let server = Server::new(vec![model], settings());
+    let ready = get(&server, "/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.json()["models"]["cosyvoice2-tiny"], "stopping");
+}
+
+#[tokio::test]
 async fn requests_are_counted_by_route_and_never_by_what_clients_make_up() {
     let server = server();
     let body = json!({ "input": "Hello.", "response_format": "pcm" });
