@@ -142,8 +142,7 @@ fn what_is_wrong_with_the_line_is_said_before_an_export() {
         (["--profile", "typo"], "typo"),
     ] {
         let line = [&["build", "--model-dir", "weights"][..], &wrong].concat();
-        let run = place.cvtrt(&line).exits(2);
-        run.complains(&[said]);
+        let run = place.cvtrt(&line).exits(2).complains(&[said]);
         assert!(!run.stderr.contains("export_onnx.py"), "{run:?}");
     }
 }
