@@ -12,9 +12,9 @@ from pathlib import Path
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
-def refuse_python(error: ImportError) -> int:
+def refuse_python(error: ModuleNotFoundError) -> int:
     """Says which package this Python lacks, and what to do about it."""
-    what = f"{sys.executable} cannot import `{error.name or 'a package of the exporter'}`: {error}"
+    what = f"{sys.executable} cannot import `{error.name}`: {error}"
     lock = Path(__file__).parent / "export/requirements.lock"
     fix = (f"{sys.executable} -m pip install -r {lock}, or leave out --export-python: cvtrt then makes an environment "
            "of its own")
@@ -30,7 +30,10 @@ try:
     from export.errors import ExportError, ModelFolderError
     from export.exporting import MAX_POSITIONS, MAX_TOKENS, ExportedGraph, ExportOptions, export
     from export.graphs import GROUPS
-except ImportError as error:
+except ModuleNotFoundError as error:
+    # A module of the exporter's own is no package to install.
+    if (error.name or "export").split(".")[0] == "export":
+        raise
     sys.exit(refuse_python(error))
 
 GRAPH_NAMES = {*WEIGHT_GRAPHS, *GROUPS}

@@ -196,7 +196,9 @@ impl<'a> Probes<'a> {
         if !only_runs && !capabilities.precisions.contains(&precision) {
             return Some(format!("does not build {precision}"));
         }
-        if let Some(refused) = refused(backends, link, wish) {
+        // An engine that is there already may serve.
+        let refused = refused(backends, link, wish).filter(|_| !wish.to_serve);
+        if let Some(refused) = refused {
             return Some(refused.reason);
         }
         let options = wish.options;

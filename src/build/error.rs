@@ -105,7 +105,7 @@ impl Hint for BuildError {
             Self::NothingBuilds { fix, .. } => fix.clone().map(Cow::from),
             Self::Unqualified { graph, .. } => Some(
                 format!(
-                    "keep it wide: the same command with --graphs {graph} --fp32; --force measures it again"
+                    "keep it wide: the same command with --graphs {graph} --fp32 in place of its graphs and precision; --force measures it again"
                 )
                 .into(),
             ),

@@ -24,6 +24,17 @@ pub enum Standing {
     Elsewhere(String),
 }
 
+impl Standing {
+    /// What has changed, nothing where nothing has, and why it is for elsewhere, where it is.
+    pub fn into_parts(self) -> (Vec<Change>, Option<String>) {
+        match self {
+            Self::Valid => (Vec::new(), None),
+            Self::Stale(changes) => (changes, None),
+            Self::Elsewhere(why) => (Vec::new(), Some(why)),
+        }
+    }
+}
+
 impl Machine {
     /// A machine by the backends of every device of it.
     pub fn of(devices: &[Backends]) -> Self {

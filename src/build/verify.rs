@@ -246,12 +246,14 @@ impl<'a> Pair<'a> {
         ]
     }
 
-    /// The flag that asks for more exact values than the engine's.
+    /// The flags that ask for more exact values than the engine's, and those of the command that they replace.
     fn wider(&self) -> &'static str {
         match self.job.precision {
-            Precision::Fp16 | Precision::Bf16 => "--fp32",
-            Precision::Fp32 if self.job.tf32 => "--fp32 --no-tf32",
-            Precision::Fp32 => "and another --backend",
+            Precision::Fp16 | Precision::Bf16 => "--fp32 in place of its graphs and precision",
+            Precision::Fp32 if self.job.tf32 => {
+                "--fp32 --no-tf32 in place of its graphs and precision"
+            }
+            Precision::Fp32 => "and another --backend in place of its graphs and backend",
         }
     }
 

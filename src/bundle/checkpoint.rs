@@ -71,10 +71,16 @@ impl Hint for CheckpointError {
             Self::NotExported { by_name: [], .. } => {
                 "name the folder of a CosyVoice2 model with --model-dir".into()
             }
-            Self::NotExported { by_name, .. } => {
+            Self::NotExported {
+                folder, by_name, ..
+            } => {
                 let graphs: Vec<&str> = by_name.iter().map(|graph| graph.as_str()).collect();
                 let graphs = graphs.join(",");
-                format!("cvtrt export --graphs {graphs} exports what there is").into()
+                format!(
+                    "cvtrt export --model-dir {} --out DIR --graphs {graphs} exports what there is",
+                    folder.display()
+                )
+                .into()
             }
         })
     }

@@ -15,7 +15,8 @@ use super::printer;
 use super::progress::BuildProgress;
 use super::rehearse::{Script, rehearse};
 use crate::build::{
-    self, BuildRequest, Built, Cancel, Deadlines, Jobs, Plan, PlannedGraph, WorkerCommand, Workers,
+    self, BuildRequest, Built, Cancel, Deadlines, Jobs, Plan, PlannedGraph, Scope, WorkerCommand,
+    Workers,
 };
 use crate::bundle::StatCache;
 use crate::ids::{BackendId, GraphId, Precision};
@@ -26,6 +27,19 @@ use std::time::Duration;
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let cancel = context::cancel_on_interrupt()?;
+    // What is wrong with the line is said before an export, which takes minutes.
+    let backend = args.backend()?;
+    let scope = args.scope()?;
+    let timings = args.timings()?;
+    let options = args.options();
+    let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
+    if needs_device(backend, &profile, &scope, &options) {
+        model::check_device(args.device)?;
+    }
+    let runtime = args.for_runtime.as_deref();
+    let runtime = runtime
+        .map(|dir| ForRuntime::look(dir, context))
+        .transpose()?;
     let mut digests = model::digests(context);
     let bundle = match &args.model_dir {
         Some(model_dir) => match export::exported(model_dir, &mut digests, context)? {
@@ -37,16 +51,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         },
         None => model::bundle(args.bundle.as_deref(), context)?,
     };
-    let backend = args.backend()?;
-    let profile = model::profile(args.profile.as_deref(), backend, args.concurrency, context)?;
-    let options = args.options();
-    if needs_device(backend, &profile, &options) {
-        model::check_device(args.device)?;
-    }
-    let runtime = args.for_runtime.as_deref();
-    let runtime = runtime
-        .map(|dir| ForRuntime::look(dir, context))
-        .transpose()?;
     let store = model::store(context);
     let backends = match &runtime {
         Some(runtime) => runtime.backends(args.device),
@@ -57,14 +61,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         profile: &profile,
         backends: &backends,
         store: &store,
-        scope: args.scope()?,
+        scope,
         precision: args.precision(),
         backend,
         options,
         device: args.device,
         rebuild: args.force,
         verify: !args.no_verify,
-        timings: args.timings()?,
+        timings,
     };
     if args.dry_run {
         let plan = build::preview(&request, &mut digests);
@@ -104,8 +108,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Whether anything that may build here is for a device of this machine.
-fn needs_device(backend: Option<BackendId>, profile: &Profile, options: &CompileOptions) -> bool {
+/// Whether the first choice for any graph to build is for a device of this machine.
+fn needs_device(
+    backend: Option<BackendId>,
+    profile: &Profile,
+    scope: &Scope,
+    options: &CompileOptions,
+) -> bool {
     let is_for_device = |link: &BackendId| match link {
         BackendId::OrtCpu => false,
         BackendId::TensorRtRtx => options.targets.is_empty(),
@@ -116,11 +125,12 @@ fn needs_device(backend: Option<BackendId>, profile: &Profile, options: &Compile
         // Without a word on other machines, a device that is named is meant to be used.
         None if options.targets.is_empty() => true,
         None => {
-            let own = profile.graphs.values().filter_map(|own| own.chain.as_ref());
-            let links = own
-                .chain([&profile.chain])
-                .filter_map(|chain| chain.links.first());
-            links.into_iter().any(is_for_device)
+            let graphs: Vec<GraphId> = match scope {
+                Scope::All => profile.graphs.keys().copied().collect(),
+                Scope::Needed(graphs) | Scope::Named(graphs) => graphs.clone(),
+            };
+            let mut chains = graphs.into_iter().map(|graph| profile.chain_of(graph));
+            chains.any(|chain| chain.links.first().is_some_and(is_for_device))
         }
     }
 }

@@ -14,7 +14,7 @@ use super::model;
 use super::printer::{self, counted};
 use super::values::parse_size;
 use crate::backend::Backends;
-use crate::build::{Machine, Standing};
+use crate::build::Machine;
 use crate::cache::{
     Change, Doubted, EngineStore, GcReport, GcRequest, Listed, Manifest, PrecisionPlan,
 };
@@ -116,11 +116,7 @@ fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Fail
         }
     };
     let manifest = entry.manifest();
-    let (stale, elsewhere) = match machine(context).standing(&manifest.inputs) {
-        Standing::Valid => (Vec::new(), None),
-        Standing::Stale(changes) => (changes, None),
-        Standing::Elsewhere(why) => (Vec::new(), Some(why)),
-    };
+    let (stale, elsewhere) = machine(context).standing(&manifest.inputs).into_parts();
     let shown = Shown {
         entry: entry.id(),
         engine: entry.engine_path(),
@@ -143,7 +139,7 @@ fn show(store: &EngineStore, word: &str, context: &Context) -> Result<Exit, Fail
         if !text.contains(reason) {
             writeln!(text, "{:<12} {reason}", "quarantined").expect("a string takes all");
         }
-        text + "hint:  " + find::FIX + "\n"
+        text + "hint:  " + &find::fix_of(&entry) + "\n"
     })?;
     Ok(Exit::Done)
 }

@@ -53,13 +53,16 @@ pub(super) fn exported(
     digests: &mut StatCache,
     context: &Context,
 ) -> Result<Exported, Failure> {
-    check_checkpoint(model_dir, &[])?;
     let name = std::fs::canonicalize(model_dir)
         .ok()
         .and_then(|dir| dir.file_name().map(PathBuf::from));
-    let name = name.ok_or_else(|| {
-        Failure::usage(anyhow::anyhow!("{} is not a folder", model_dir.display()))
-    })?;
+    let Some(name) = name else {
+        check_checkpoint(model_dir, &[])?;
+        return Err(Failure::usage(anyhow::anyhow!(
+            "{} has no name that its bundle could have",
+            model_dir.display()
+        )));
+    };
     let out = context.places().onnx.join(name);
     let failed = |error| {
         let what = format!("cannot read {}", model_dir.display());
@@ -70,7 +73,11 @@ pub(super) fn exported(
         Ok(bundle) if digest == Some(bundle.manifest().source.digest) => {
             Ok(Exported::Present(Box::new(bundle)))
         }
-        _ => Ok(Exported::Missing(out)),
+        _ => {
+            // Only an export needs a folder that can be exported.
+            check_checkpoint(model_dir, &[])?;
+            Ok(Exported::Missing(out))
+        }
     }
 }
 

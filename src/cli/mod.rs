@@ -120,7 +120,7 @@ enum Parsed {
 }
 
 fn parse(arguments: &[OsString], json: bool) -> Result<Parsed, Failure> {
-    let origin = Origin::here()?;
+    let mut origin = Origin::here()?;
     let command = origin.apply(Cli::command(), arguments)?;
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
-        let command = crate::config::with_sources(Cli::command(), &[], None);
-        command.expect("no file").debug_assert();
+        let sourced = crate::config::with_sources(Cli::command(), &[], None);
+        sourced.expect("no file").command.debug_assert();
     }
 }

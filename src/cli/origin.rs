@@ -1,10 +1,11 @@
 //! Where the value of a flag comes from, and errors that name it.
 
 use super::failure::{Exit, Failure};
-use crate::config::{self, ConfigFile};
+use crate::config::{self, ConfigFile, Sourced};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
+use clap::{ArgMatches, Command, Id};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Origin {
     working_dir: PathBuf,
     file: Option<ConfigFile>,
+    /// Flags whose entry in the file does not count on this command line.
+    outranked: HashSet<Id>,
 }
 
 /// Where the value of a flag came from.
@@ -29,7 +32,11 @@ impl Origin {
         let working_dir =
             std::env::current_dir().map_err(|error| Failure::new(Exit::Failed, error))?;
         let file = ConfigFile::nearest(&working_dir)?;
-        Ok(Self { working_dir, file })
+        Ok(Self {
+            working_dir,
+            file,
+            outranked: HashSet::new(),
+        })
     }
 
     pub(super) fn working_dir(&self) -> &Path {
@@ -38,15 +45,14 @@ impl Origin {
 
     /// Gives the command line its variables and the file's defaults.
     pub(super) fn apply(
-        &self,
+        &mut self,
         command: Command,
         arguments: &[OsString],
     ) -> Result<Command, Failure> {
-        Ok(config::with_sources(
-            command,
-            arguments,
-            self.file.as_ref(),
-        )?)
+        let Sourced { command, outranked } =
+            config::with_sources(command, arguments, self.file.as_ref())?;
+        self.outranked = outranked;
+        Ok(command)
     }
 
     /// Every flag of a run with its value and where it came from.
@@ -60,7 +66,7 @@ impl Origin {
             return Vec::new();
         }
         // Beside its flags clap keeps an id for the struct that holds them.
-        let is_flag = |id: &&clap::Id| id.as_str() != "Args";
+        let is_flag = |id: &&Id| id.as_str() != "Args";
         let ids = own.ids().filter(is_flag).filter_map(|id| {
             let values = own.try_get_raw(id.as_str()).ok().flatten();
             values.map(|values| (id, values))
@@ -71,6 +77,7 @@ impl Origin {
             let source = match own.value_source(id.as_str()) {
                 Some(ValueSource::CommandLine) => "flag".to_owned(),
                 Some(ValueSource::EnvVariable) => config::variable(&flag),
+                _ if self.outranked.contains(id) => "default".to_owned(),
                 _ => self
                     .in_file(&commands, &flag)
                     .unwrap_or_else(|| "default".to_owned()),
@@ -121,6 +128,9 @@ impl Origin {
 
 impl FlagOrigin {
     /// Says where the value came from, where a text is about it and the command line does not show it.
+    ///
+    /// A text is about a flag that it names, and about a value that it quotes: `` `default` ``. Beside the flag's bare name
+    /// a value counts where it stands, too, unless it may be a word of the sentence: `profile`, `default`.
     pub(super) fn behind(&self, text: &str) -> Option<String> {
         let Self {
             flag,
@@ -132,7 +142,11 @@ impl FlagOrigin {
         }
         let is_telling =
             value.contains(char::is_alphabetic) && !matches!(value.as_str(), "true" | "false");
-        let is_about = has_word(text, &format!("--{flag}")) || is_telling && has_word(text, value);
+        let is_no_word = value.contains(|letter: char| !letter.is_alphabetic());
+        let is_quoted = || text.contains(&format!("`{value}`"));
+        let is_beside_flag = || is_no_word && has_word(text, flag) && has_word(text, value);
+        let is_about =
+            has_word(text, &format!("--{flag}")) || is_telling && (is_quoted() || is_beside_flag());
         is_about.then(|| comes_from(flag, source))
     }
 }
@@ -184,6 +198,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_entry_that_a_rival_outranks_is_no_source() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(config::FILE_NAME);
+        std::fs::write(&path, "build: {wide: true, other: 1}").expect("written");
+        let flag = |name: &'static str| clap::Arg::new(name).long(name);
+        let switch = |name| flag(name).action(clap::ArgAction::SetTrue);
+        let build = Command::new("build").args([
+            switch("narrow").conflicts_with("wide"),
+            switch("wide"),
+            flag("other"),
+        ]);
+        let command = Command::new("it").subcommand(build);
+        for (line, wide) in [
+            (&["it", "build", "--narrow"][..], false),
+            (&["it", "build"], true),
+        ] {
+            let mut origin = Origin {
+                working_dir: folder.path().to_owned(),
+                file: Some(ConfigFile::read(&path).expect("it is one")),
+                outranked: HashSet::new(),
+            };
+            let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+            let sourced = origin.apply(command.clone(), &line).expect("its flags");
+            let matches = sourced.try_get_matches_from(&line).expect("it is taken");
+            let flags = origin.of_flags(&matches);
+            let of = |name: &str| flags.iter().find(|own| own.flag == name).expect(name);
+            let file = path.display().to_string();
+            assert_eq!(of("wide").value, wide.to_string());
+            assert_eq!(of("wide").source, if wide { &*file } else { "default" });
+            assert_eq!(of("other").source, file, "{line:?}");
+        }
+    }
+
+    #[test]
     fn a_source_is_named_where_the_text_is_about_its_flag() {
         let origin = |value: &str, source: &str| FlagOrigin {
             flag: "min-tier".to_owned(),
@@ -215,6 +263,15 @@ mod tests {
                 "--min-tiers: no such flag",
                 false,
             ),
+            ("a", "CVTRT_MIN_TIER", "a min-tier is a tier", false),
+            ("a", "CVTRT_MIN_TIER", "no tier is `a`", true),
+            (
+                "no/such",
+                "CVTRT_MIN_TIER",
+                "min-tier: no/such is none",
+                true,
+            ),
+            ("no/such", "CVTRT_MIN_TIER", "no/such is none", false),
             ("3", "CVTRT_MIN_TIER", "there are 3", false),
             ("true", "CVTRT_MIN_TIER", "that is true", false),
             ("", "CVTRT_MIN_TIER", "nothing", false),

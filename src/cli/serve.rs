@@ -56,8 +56,8 @@ pub(super) struct Args {
 struct Listening {
     url: String,
     models: Vec<String>,
-    /// Models that do not speak, and why, in one line each.
-    not_ready: BTreeMap<String, String>,
+    /// Models that do not speak since they are below their floor, and why, in one line each.
+    below_floor: BTreeMap<String, String>,
 }
 
 /// Threads for sockets; speaking has its own.
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         .filter_map(|model| Some((model.name().to_owned(), model.below_floor()?)));
     let listening = Listening {
         url: format!("http://{address}"),
-        not_ready: below.collect(),
+        below_floor: below.collect(),
         models: models.iter().map(|model| model.name().to_owned()).collect(),
     };
     context.printer().result(&listening, announced)?;
@@ -162,15 +162,21 @@ fn announced(listening: &Listening) -> String {
     let Listening {
         url,
         models,
-        not_ready,
+        below_floor,
     } = listening;
-    let speaking = models.iter().filter(|name| !not_ready.contains_key(*name));
-    let speaking: Vec<&str> = speaking.map(String::as_str).collect();
+    let served = models
+        .iter()
+        .filter(|name| !below_floor.contains_key(*name));
+    let served: Vec<&str> = served.map(String::as_str).collect();
     let mut lines = Vec::new();
-    if !speaking.is_empty() {
-        lines.push(format!("{url} speaks {}", speaking.join(", ")));
+    if !served.is_empty() {
+        // Lanes are still being opened.
+        let served = served.join(", ");
+        lines.push(format!(
+            "{url} serves {served}; /readyz says when it is ready"
+        ));
     }
-    for (name, reason) in not_ready {
+    for (name, reason) in below_floor {
         lines.push(format!(
             "{url} is up and not ready to speak {name}: {reason}"
         ));

@@ -11,12 +11,22 @@ pub use file::{ConfigError, ConfigFile};
 pub use places::Places;
 
 use clap::builder::BoolishValueParser;
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, Id};
 use rivals::Outranked;
+use std::collections::HashSet;
 use std::ffi::OsString;
 
 /// The file looked for in the working folder and above it.
 pub const FILE_NAME: &str = "cvtrt.yaml";
+
+/// A command line with what variables and the file say.
+#[derive(Debug)]
+pub struct Sourced {
+    /// The command, not built yet.
+    pub command: Command,
+    /// Flags whose entry in the file is ignored, because a rival is set in a better place.
+    pub outranked: HashSet<Id>,
+}
 
 /// Gives every long flag its environment variable (`--runtime-dir` is `CVTRT_RUNTIME_DIR`), and the file's entry as its
 /// default.
@@ -30,13 +40,14 @@ pub fn with_sources(
     command: Command,
     arguments: &[OsString],
     file: Option<&ConfigFile>,
-) -> Result<Command, ConfigError> {
+) -> Result<Sourced, ConfigError> {
     let outranked = Outranked::by(&command, arguments);
-    let command = with_variables(command, &outranked);
-    match file {
-        Some(file) => file.apply(command, &outranked.entries),
-        None => Ok(command),
+    let mut command = with_variables(command, &outranked);
+    let outranked = outranked.entries;
+    if let Some(file) = file {
+        command = file.apply(command, &outranked)?;
     }
+    Ok(Sourced { command, outranked })
 }
 
 /// The variable of a long flag.

@@ -154,6 +154,9 @@ fn an_unfit_engine_is_told_by_every_command_and_built_again_only_by_force() {
     engines(&place, &["list"])
         .exits(0)
         .says(&["quarantined: `f0` is not finite", "--force"]);
+    engines(&place, &["explain", "hift_f0"])
+        .exits(0)
+        .says(&["hint:  cvtrt build --graphs hift_f0 --force"]);
     let name = row["entry"].as_str().expect("a name");
     for word in ["hift_f0", name] {
         engines(&place, &["show", word]).exits(0).says(&[

@@ -124,10 +124,27 @@ fn what_a_checkpoint_lacks_is_said_before_anything_is_made() {
         assert!(!place.path("../home/.cache").exists(), "{line:?}");
     }
     place.write("weights/cosyvoice3.yaml", "");
-    place
-        .cvtrt(&export)
-        .exits(1)
-        .complains(&["not exported yet", "--graphs flow_estimator"]);
+    place.cvtrt(&export).exits(1).complains(&[
+        "not exported yet",
+        "--model-dir weights --out DIR --graphs flow_estimator",
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_the_line_is_said_before_an_export() {
+    let place = Place::new();
+    checkpoint(&place, "");
+    for (wrong, said) in [
+        (["--graphs", "typo"], "--graphs: "),
+        (["--backend", "typo"], "--backend: "),
+        (["--timing-cache", "no/such/file"], "--timing-cache "),
+        (["--for-runtime", "no/such"], "--for-runtime "),
+        (["--profile", "typo"], "typo"),
+    ] {
+        let line = [&["build", "--model-dir", "weights"][..], &wrong].concat();
+        let run = place.cvtrt(&line).exits(2).complains(&[said]);
+        assert!(!run.stderr.contains("export_onnx.py"), "{run:?}");
+    }
 }
 
 /// An exporter that copies a bundle, and the command line that asks it for one.
@@ -261,6 +278,12 @@ fn a_checkpoint_is_exported_only_where_its_bundle_is_not_of_these_weights() {
         let plan = place.cvtrt(&[&words[..], &["--backend", "ort-cpu"]].concat());
         let plan = plan.exits(0).json();
         assert_eq!(plan["graphs"].as_array().map(Vec::len), Some(7), "{plan}");
+        // Nor is a folder asked for what only an export needs.
+        let configuration = place.path("weights/cosyvoice2.yaml");
+        fs::remove_file(&configuration).expect("it is there");
+        let plan = place.cvtrt(&[&words[..], &["--backend", "ort-cpu"]].concat());
+        plan.exits(0);
+        fs::write(&configuration, "").expect("written");
     }
 
     checkpoint(&place, "trained further");

@@ -114,7 +114,7 @@ fn a_server_below_its_floor_is_alive_and_not_ready() {
         content["below_floor"]["cosyvoice2-tiny"][0]["graph"], "llm",
         "{content}"
     );
-    assert_eq!(served.said["not_ready"]["cosyvoice2-tiny"], said);
+    assert_eq!(served.said["below_floor"]["cosyvoice2-tiny"], said);
 }
 
 #[test]

@@ -86,7 +86,7 @@ pub(super) fn compile(
     })
 }
 
-/// What no library of this kind compiles, whatever the model holds.
+/// What is not compiled for a library of this kind, as far as that is known without the model.
 pub(super) fn refusal(
     flavour: Flavour,
     graph: GraphId,
@@ -95,7 +95,7 @@ pub(super) fn refusal(
     if flavour == Flavour::TensorRtRtx && graph == GraphId::SpeechTokenizer {
         return Some(Refusal {
             reason:
-                "the value of its length input decides shapes, and builders are told sizes only"
+                "the value of its length input decides shapes, and cvtrt gives a build ranges of sizes only"
                     .to_owned(),
             fix: format!(
                 "the same command with --graphs {graph} --backend ort-cpu, or without --backend, as the profile builds it"

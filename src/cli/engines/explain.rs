@@ -1,7 +1,7 @@
 //! `cvtrt engines explain`: which input makes an entry stale, or why it is in quarantine or for another machine.
 
 use super::find::{self, Found, Unreadable};
-use crate::build::{Machine, Standing};
+use crate::build::Machine;
 use crate::cache::{Change, EngineStore};
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -17,6 +17,9 @@ enum Explained {
         stale: Vec<Change>,
         /// Why it is for another machine or library, where it is.
         elsewhere: Option<String>,
+        /// What to do about one in quarantine.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fix: Option<String>,
     },
     Unreadable(Unreadable),
 }
@@ -47,13 +50,10 @@ impl Explained {
             Found::Unreadable(one) => return Self::Unreadable(one),
             Found::Known { entry, quarantined } => (entry, quarantined),
         };
-        let (stale, elsewhere) = match machine.standing(&entry.manifest().inputs) {
-            Standing::Valid => (Vec::new(), None),
-            Standing::Stale(changes) => (changes, None),
-            Standing::Elsewhere(why) => (Vec::new(), Some(why)),
-        };
+        let (stale, elsewhere) = machine.standing(&entry.manifest().inputs).into_parts();
         Self::Known {
             entry: entry.id().to_owned(),
+            fix: quarantined.is_some().then(|| find::fix_of(&entry)),
             quarantined,
             stale,
             elsewhere,
@@ -61,14 +61,15 @@ impl Explained {
     }
 
     fn text(&self) -> String {
-        let (entry, quarantined, stale, elsewhere) = match self {
+        let (entry, quarantined, stale, elsewhere, fix) = match self {
             Self::Unreadable(one) => return one.text(),
             Self::Known {
                 entry,
                 quarantined,
                 stale,
                 elsewhere,
-            } => (entry, quarantined, stale, elsewhere),
+                fix,
+            } => (entry, quarantined, stale, elsewhere, fix),
         };
         let standing = match (quarantined, elsewhere) {
             (Some(reason), _) => format!(
@@ -80,9 +81,9 @@ impl Explained {
             (None, None) => "stale".to_owned(),
         };
         let changes: Vec<String> = stale.iter().map(|change| format!("  {change}\n")).collect();
-        let fix = quarantined
+        let fix = fix
             .as_ref()
-            .map_or_else(String::new, |_| format!("hint:  {}\n", find::FIX));
+            .map_or_else(String::new, |fix| format!("hint:  {fix}\n"));
         format!("{entry}: {standing}\n{}{fix}", changes.concat())
     }
 }

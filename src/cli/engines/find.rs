@@ -30,11 +30,26 @@ pub(super) struct Unreadable {
     damaged: String,
     /// Whether it is out of the way, in quarantine.
     is_quarantined: bool,
-    fix: &'static str,
+    fix: String,
 }
 
-/// How to get rid of an entry that does not serve.
-pub(super) const FIX: &str = "cvtrt build --force makes an engine anew, in the place of the bad one; cvtrt engines gc removes the bad ones";
+/// How to get rid of entries that do not serve.
+pub(super) const FIX: &str = "cvtrt build makes what is damaged anew, and with --graphs GRAPH --force what is unfit; cvtrt engines gc removes both";
+
+/// As [`FIX`], for one entry of a graph.
+pub(super) fn fix_of(entry: &Entry) -> String {
+    match entry.unfit() {
+        Some(_) => {
+            let graph = entry.manifest().inputs.graph;
+            format!(
+                "cvtrt build --graphs {graph} --force builds it again; cvtrt engines gc removes it"
+            )
+        }
+        None => FIX_DAMAGED.to_owned(),
+    }
+}
+
+const FIX_DAMAGED: &str = "cvtrt build makes it anew; cvtrt engines gc removes it";
 
 /// Every entry, those in service first.
 pub(super) fn all(store: &EngineStore) -> Result<Vec<Found>, Failure> {
@@ -83,7 +98,7 @@ pub(super) fn find(store: &EngineStore, word: &str) -> Result<Found, Failure> {
             "`{word}` means {} engines",
             more + 1
         ))
-        .with_hint("write more of the key, which cvtrt engines list shows")),
+        .with_hint("write the whole name of one, as cvtrt engines list shows it")),
     }
 }
 
@@ -102,7 +117,7 @@ impl Found {
             bytes,
             damaged,
             is_quarantined,
-            fix: FIX,
+            fix: FIX_DAMAGED.to_owned(),
         })
     }
 
@@ -118,25 +133,29 @@ impl Found {
     }
 
     fn is_named(&self, word: &str) -> bool {
-        let (id, graph, key) = match self {
+        match self {
             Self::Known { entry, .. } => {
                 let manifest = entry.manifest();
-                let graph = Some(manifest.inputs.graph);
-                (entry.id(), graph, manifest.key.to_string())
+                let key = manifest.key.to_string();
+                entry.id() == word
+                    || manifest.inputs.graph.as_str() == word
+                    || !word.is_empty() && key.starts_with(word)
             }
-            Self::Unreadable(one) => {
-                let name = one.name.as_ref();
-                let key = name.map_or_else(String::new, |name| name.key.clone());
-                (one.entry.as_str(), name.map(|name| name.graph), key)
-            }
-        };
-        id == word
-            || graph.is_some_and(|graph| graph.as_str() == word)
-            || !word.is_empty() && key.starts_with(word)
+            Self::Unreadable(one) => one.is_named(word),
+        }
     }
 }
 
 impl Unreadable {
+    /// Its name holds no more than the beginning of its key, so a longer word is one that begins with that.
+    fn is_named(&self, word: &str) -> bool {
+        let says = |EntryName { graph, key, .. }: &EntryName| {
+            let is_key = key.starts_with(word) || !key.is_empty() && word.starts_with(key.as_str());
+            graph.as_str() == word || !word.is_empty() && is_key
+        };
+        self.entry == word || self.name.as_ref().is_some_and(says)
+    }
+
     /// What is known of it, a line for each fact.
     pub(super) fn text(&self) -> String {
         let state = if self.is_quarantined {
