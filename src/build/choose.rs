@@ -218,7 +218,9 @@ impl<'a> Probes<'a> {
         match self.of(last) {
             Err(unavailable) => unavailable.hint().map(Into::into),
             Ok((capabilities, _)) if !capabilities.precisions.contains(&wish.precision) => {
-                Some("build with --fp32, or let the profile's chain fall back".to_owned())
+                Some(
+                    "build with --fp32, let the profile's chain fall back, or name a backend that builds it: --backend tensorrt-rtx --target sm_86 builds for a GPU that is not here".to_owned(),
+                )
             }
             Ok(_) if let Some(refused) = refused(backends, last, wish) => Some(refused.fix),
             Ok(_) => Some("name a GPU generation with --target sm_86 or the like".to_owned()),

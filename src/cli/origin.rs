@@ -65,8 +65,8 @@ impl Origin {
         if commands.is_empty() {
             return Vec::new();
         }
-        // Beside its flags clap keeps an id for the struct that holds them.
-        let is_flag = |id: &&Id| id.as_str() != "Args";
+        // Beside its flags clap keeps groups of them, whose values are ids.
+        let is_flag = |id: &&Id| own.try_get_many::<Id>(id.as_str()).is_err();
         let ids = own.ids().filter(is_flag).filter_map(|id| {
             let values = own.try_get_raw(id.as_str()).ok().flatten();
             values.map(|values| (id, values))

@@ -106,7 +106,7 @@ impl Hint for QualifyError {
             Self::Open(error) => error.hint(),
             Self::Speech(error) => error.hint(),
             Self::Cache(error) => error.hint(),
-            Self::Ranges { .. } => Some("cvtrt calibrate records them anew".into()),
+            Self::Ranges { .. } => Some("cvtrt calibrate --afresh records them anew".into()),
             Self::NotFinite { .. } => Some("export the model again with `cvtrt export`".into()),
             Self::Silent { .. } => {
                 Some("add a voice with a prompt, or build with --fp32 or --no-verify".into())

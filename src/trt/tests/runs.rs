@@ -252,7 +252,6 @@ fn a_foreign_cache_begins_empty_and_a_refused_one_is_an_error() {
     let host = HostGpu::default();
     let options = KernelOptions {
         cache: b"of another driver",
-        ..KernelOptions::default()
     };
     let mut foreign = engine(RTX, Behaviour::KernelsForeign, &host).expect("the fake works");
     assert!(!foreign.configure(&options).expect("goes on without"));

@@ -47,10 +47,7 @@ fn kernels_that_are_kept_are_not_compiled_again() {
             .library()
             .load_engine(&gpu, &plan, false)
             .expect("its own plan");
-        let options = KernelOptions {
-            cache,
-            ..KernelOptions::default()
-        };
+        let options = KernelOptions { cache };
         let taken = engine.configure(&options).expect("RTX");
         let (engine, stream) = (Arc::new(engine), gpu.stream().expect("a stream"));
         let scratch = Scratch::new(&stream, engine.scratch_bytes()).expect("memory");
