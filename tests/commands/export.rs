@@ -61,15 +61,7 @@ fn a_python_that_is_none_is_named() {
 fn export_with_bare_python(more: &[&str]) -> Run {
     let place = Place::new();
     checkpoint(&place, "");
-    let python = place.write("python", "#!/bin/sh\nexec python3 -E -s -S \"$@\"\n");
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&python, executable).expect("own file");
-    let mut line = args!["export", "--model-dir", "weights", "--out", "bundle"];
-    line.extend(args![
-        "--scripts-dir",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/scripts")
-    ]);
-    line.extend(args!["--export-python", python]);
+    let mut line = exported_by(&place, "#!/bin/sh\nexec python3 -E -s -S \"$@\"\n");
     line.extend(more.iter().map(std::ffi::OsString::from));
     place.cvtrt(&line)
 }
@@ -157,6 +149,11 @@ fn copying(place: &Place, edit: &str) -> Vec<std::ffi::OsString> {
          echo '{{\"bundle\": \"it\"}}'\n",
         from.display()
     );
+    exported_by(place, &script)
+}
+
+/// The command line of an export by a program that stands in for Python.
+fn exported_by(place: &Place, script: &str) -> Vec<std::ffi::OsString> {
     let python = place.write("python", script);
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&python, executable).expect("own file");
